@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cluster's folder on the host: everything the playground remembers lies in one place.
+
+It stands beside cluster.yml, so two clusters are two folders. What machines exist is never
+remembered here: that is asked of the provider.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE_FOLDER = ".playground"
+CLUSTER_FILE = "cluster.yml"
+CLUSTER_FILE_ENV = "PLAYGROUND_CLUSTER_FILE"
+
+
+def project_root() -> Path:
+    """The checkout that this code runs from."""
+    return Path(__file__).resolve().parents[2]
+
+
+def cluster_file() -> Path:
+    """The cluster.yml in force: the checkout's own, or the one the environment names."""
+    named = os.environ.get(CLUSTER_FILE_ENV)
+    return Path(named).absolute() if named else project_root() / CLUSTER_FILE
+
+
+@dataclass(frozen=True)
+class State:
+    """Paths inside the state folder of one cluster."""
+
+    root: Path
+    cluster_file: Path
+
+    @classmethod
+    def beside(cls, cluster_file: Path) -> State:
+        return cls(root=cluster_file.parent / STATE_FOLDER, cluster_file=cluster_file)
+
+    @property
+    def token_file(self) -> Path:
+        return self.root / "token"
+
+    @property
+    def endpoint_file(self) -> Path:
+        return self.root / "endpoint.json"
+
+    @property
+    def ssh_dir(self) -> Path:
+        return self.root / "ssh"
+
+    @property
+    def ssh_key(self) -> Path:
+        return self.ssh_dir / "id_ed25519"
+
+    @property
+    def host_ca(self) -> Path:
+        return self.ssh_dir / "host_ca"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.ssh_dir / "known_hosts"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.root / "server-manager.pid"
+
+    @property
+    def images_file(self) -> Path:
+        """Image tags that this cluster made or pulled, so that `down` finds them."""
+        return self.root / "images.json"
+
+    def create(self) -> None:
+        """Make the folder, private to its owner. Safe to call again."""
+        for folder in (self.root, self.ssh_dir, self.logs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+
+    def token(self) -> str:
+        """The cluster's bearer token (256 bit), made at first use."""
+        try:
+            return self.token_file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            self.create()
+            write_private(self.token_file, secrets.token_hex(32) + "\n", exclusive=True)
+            return self.token_file.read_text(encoding="ascii").strip()
+
+    def write_endpoint(self, url: str) -> None:
+        """Tell Ansible's inventory and the CLI where the Server Manager of this cluster is."""
+        endpoint = {
+            "url": url,
+            "token_file": str(self.token_file),
+            "state_dir": str(self.root),
+            "cluster_file": str(self.cluster_file),
+            "ssh_key": str(self.ssh_key),
+            "known_hosts": str(self.known_hosts),
+        }
+        write_private(self.endpoint_file, json.dumps(endpoint, indent=2) + "\n")
+
+
+def write_private(path: Path, text: str, *, exclusive: bool = False) -> None:
+    """Write a 0600 file so that a reader sees the old text or the new, never a part.
+
+    With ``exclusive`` a file that is already there wins.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if exclusive:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return
+        else:
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
