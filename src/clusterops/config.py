@@ -9,27 +9,49 @@ Defaults live here only; the JSON Schema beside cluster.yml is generated from th
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import re
+import reprlib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clusterops.errors import UsageError
 
+
+def _ipv4(text: str) -> str:
+    return str(ipaddress.IPv4Address(text))
+
+
 Percent = Annotated[float, Field(ge=0, le=100)]
-Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+IPv4 = Annotated[str, AfterValidator(_ipv4), Field(json_schema_extra={"format": "ipv4"})]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 CONTROL_NODE = "control-1"
+
+PORT_KEYS = {
+    "Server Manager": "port_server_manager",
+    "load balancer": "port_load_balancer",
+    "dashboard": "port_dashboard",
+    "Prometheus": "port_prometheus",
+    "ssh": "port_ssh",
+    "application": "port_app",
+    "metrics": "port_metrics",
+}
+"""How the names in :meth:`ClusterConfig.host_ports` begin -> the key that moves the port."""
 
 
 class ClusterConfig(BaseModel):
     """The resolved configuration of one cluster. Times in seconds, memory in MiB."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="cluster.yml")
+    # Strict: Ansible reads the same file and would take "4" for text and `yes` for true.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, title="cluster.yml")
 
     cluster_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$")] = Field(
         "playground", description="Name of the cluster; machines, networks and images carry it."
@@ -39,9 +61,8 @@ class ClusterConfig(BaseModel):
         pattern=r"^[a-z][a-z0-9_]*$",
         description="What makes the machines: auto, docker, or another installed provider.",
     )
-    cluster_bind_address: str = Field(
+    cluster_bind_address: IPv4 = Field(
         "127.0.0.1",
-        pattern=r"^\d{1,3}(\.\d{1,3}){3}$",
         description="Host address on which the cluster's ports are published.",
     )
 
@@ -50,8 +71,8 @@ class ClusterConfig(BaseModel):
     agent_cpus: float = Field(0.5, ge=0.1, le=64, description="CPUs of each agent.")
     agent_memory_mb: int = Field(768, ge=384, le=262_144, description="Memory of each agent, MiB.")
 
-    agents_min: int = Field(1, ge=0, le=50, strict=True, description="Agents that always run.")
-    agents_max: int = Field(4, ge=1, le=50, strict=True, description="Most agents that may run.")
+    agents_min: int = Field(1, ge=0, le=50, description="Agents that always run.")
+    agents_max: int = Field(4, ge=1, le=50, description="Most agents that may run.")
 
     scaling_policy: str = Field(
         "threshold", pattern=r"^[a-z][a-z0-9_]*$", description="Policy that decides."
@@ -84,8 +105,10 @@ class ClusterConfig(BaseModel):
     application_path: str = Field(
         "apps/fibonacci", min_length=1, description="Folder that holds the application's app.yml."
     )
-    application_env: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Environment values for the application."
+    application_env: dict[VariableName, str | int | float | bool] = Field(
+        default_factory=dict,
+        description="Environment values for the application.",
+        json_schema_extra={"additionalProperties": False},
     )
     datastore_postgres_url: str | None = Field(
         None, pattern=r"^postgres(ql)?://", description="An external PostgreSQL, if there is one."
@@ -136,16 +159,25 @@ class ClusterConfig(BaseModel):
 
 
 def _port_conflicts(ports: dict[str, int]) -> list[str]:
-    problems: list[str] = []
+    """One line for each pair of keys that clash, however many agents are concerned."""
+    problems: dict[tuple[str, str], str] = {}
     owner: dict[int, str] = {}
     for what, port in ports.items():
+        key = _port_key(what)
         if port > 65535:
-            problems.append(f"ports: {what} would be at {port}; the highest port is 65535")
+            problem = f"{key}: {what} would be at {port}; the highest port is 65535"
+            problems.setdefault((key, ""), problem)
         elif port in owner:
-            problems.append(f"ports: {what} and {owner[port]} would both be at {port}")
+            other = _port_key(owner[port])
+            problem = f"{key}: {what} and {owner[port]} ({other}) would both be at {port}"
+            problems.setdefault((key, other), problem)
         else:
             owner[port] = what
-    return problems
+    return list(problems.values())
+
+
+def _port_key(what: str) -> str:
+    return next(key for beginning, key in PORT_KEYS.items() if what.startswith(beginning))
 
 
 def load_config(path: Path) -> ClusterConfig:
@@ -166,12 +198,14 @@ def load_config(path: Path) -> ClusterConfig:
 def parse_config(text: str, source: str = "cluster.yml") -> ClusterConfig:
     """Check the text of a cluster.yml; see :func:`load_config`."""
     try:
-        data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}:" if mark else ""
         problem = getattr(error, "problem", None) or "is not valid YAML"
-        raise UsageError(f"{source}:{where} {problem}") from error
+        raise UsageError(f"{source}:{where} {_one_line(problem)}") from error
+    except RecursionError as error:
+        raise UsageError(f"{source}: is nested too deeply") from error
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -181,75 +215,131 @@ def parse_config(text: str, source: str = "cluster.yml") -> ClusterConfig:
     try:
         return ClusterConfig.model_validate(data)
     except ValidationError as error:
-        raise UsageError(
-            "\n".join(f"{source}: {line}" for line in _describe(error, text))
-        ) from error
+        lines = _describe(error, _key_lines(text))
+        raise UsageError("\n".join(f"{source}: {line}" for line in lines)) from error
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys in silence; a user would never see why."""
+class _Loader(yaml.SafeLoader):
+    """A SafeLoader whose every complaint is a YAMLError with a line."""
 
-
-def _mapping_without_duplicates(
-    loader: _UniqueKeyLoader, node: yaml.MappingNode
-) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if isinstance(key, str | int) and key in seen:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # PyYAML recognises a date or a number by its form only: 2030-13-45 is one.
+            kind = str(node.tag).rpartition(":")[2]
             raise yaml.MarkedYAMLError(
-                problem=f"key '{key}' is given twice", problem_mark=key_node.start_mark
+                problem=f"found something that is not a valid {kind}; quotes make it text",
+                problem_mark=node.start_mark,
+            ) from error
+
+
+def _unique_keys(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    """YAML keeps the last of two equal keys in silence; a user would never see why."""
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag.endswith(":merge"):
+            continue
+        if key_node.value in seen:
+            raise yaml.MarkedYAMLError(
+                problem=f"key '{key_node.value}' is given twice", problem_mark=key_node.start_mark
             )
-        if isinstance(key, str | int):
-            seen.add(key)
+        seen.add(key_node.value)
     return loader.construct_mapping(node)
 
 
-_UniqueKeyLoader.add_constructor(
-    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates
-)
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_keys)
 
 
-def _describe(error: ValidationError, text: str) -> list[str]:
-    lines: list[str] = []
+def _describe(error: ValidationError, key_lines: dict[str, int]) -> list[str]:
+    """One line for each problem: line, key, what was found, what is allowed."""
+    problems: list[str] = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"][:2])
+        location = [_one_line(str(part)) for part in problem["loc"]]
         found = problem.get("input")
-        if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(key, ClusterConfig.model_fields, n=1)
+        if not location:
+            problems += str(problem["ctx"]["error"]).split("\n")
+        elif location[0] not in ClusterConfig.model_fields:
+            close = difflib.get_close_matches(location[0], ClusterConfig.model_fields, n=1)
             hint = f"did you mean '{close[0]}'?" if close else "see cluster.schema.json for all"
-            lines.append(f"{_line_of(key, text)}{key}: unknown key; {hint}")
-        elif problem["type"] == "value_error":
-            lines += str(problem["ctx"]["error"]).split("\n")
-        else:
-            base = str(problem["loc"][0])
-            lines.append(
-                f"{_line_of(base, text)}{base}: found {found!r}; "
-                f"allowed: {_allowed(base) or problem['msg']}"
+            problems.append(f"{location[0]}: unknown key; {hint}")
+        elif len(location) == 1:
+            allowed = _allowed(location[0]) or problem["msg"]
+            problems.append(f"{location[0]}: found {_shown(found)}; allowed: {allowed}")
+        elif location[-1] == "[key]":
+            problems.append(
+                f"{location[0]}: found the name {_shown(found)}; allowed: the name of an "
+                "environment variable (letters, digits and _)"
             )
-    return list(dict.fromkeys(lines))
+        else:  # a value of application_env may be a secret: its kind is enough
+            problems.append(
+                f"{location[0]}.{location[1]}: found {_kind(found)}; "
+                "allowed: text, a number, true or false"
+            )
+    return [_line_of(problem, key_lines) + problem for problem in dict.fromkeys(problems)]
 
 
-def _line_of(key: str, text: str) -> str:
-    match = re.search(rf"^{re.escape(key)}\s*:", text, re.MULTILINE)
-    return f"line {text.count(chr(10), 0, match.start()) + 1}: " if match else ""
+def _key_lines(text: str) -> dict[str, int]:
+    """Line of every key at the top."""
+    root = yaml.compose(text, Loader=_Loader)
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    return {
+        _one_line(key.value): key.start_mark.line + 1
+        for key, _ in pairs
+        if isinstance(key, yaml.ScalarNode)
+    }
+
+
+def _line_of(problem: str, key_lines: dict[str, int]) -> str:
+    """The line of the key in front, or else of another key that the problem names."""
+    front = problem.partition(": ")[0]
+    for key in (front, front.partition(".")[0], *re.findall(r"\b[a-z]+_[a-z_]+\b", problem)):
+        if key in key_lines:
+            return f"line {key_lines[key]}: "
+    return ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
+
+
+def _shown(value: object) -> str:
+    """A value as it was found, cut to a readable length and without a URL's password."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    try:
+        text = short.repr(value)
+    except ValueError:  # thousands of digits
+        return "a number of thousands of digits"
+    return "nothing" if value is None else re.sub(r"://.*@", "://***@", text)
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def _allowed(key: str) -> str:
     """What a key may hold, in words, out of the schema."""
     schema = ClusterConfig.model_json_schema()["properties"][key]
     options = schema.get("anyOf", [schema])
+    kinds = {
+        "number": "a number",
+        "integer": "a whole number",
+        "string": "text",
+        "object": "names and values",
+        "null": "nothing",
+    }
     words: list[str] = []
     for option in options:
-        kind = {"number": "a number", "integer": "a whole number", "string": "text"}.get(
-            option.get("type", ""), option.get("type", "")
-        )
+        kind = kinds.get(option.get("type", ""), "")
         low, high = option.get("minimum"), option.get("maximum")
         if low is not None and high is not None:
             kind += f" from {low:g} to {high:g}"
         if "pattern" in option:
             kind += f" like {option['pattern']}"
-        words.append("nothing" if kind == "null" else kind)
+        if option.get("format") == "ipv4":
+            kind = "an IPv4 address such as 127.0.0.1"
+        words.append(kind)
     return " or ".join(dict.fromkeys(word for word in words if word))
 
 
@@ -258,5 +348,3 @@ def json_schema() -> str:
     schema = ClusterConfig.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-

@@ -8,11 +8,10 @@ no connection ever has to be trusted on first use (ssh-keygen(1), section CERTIF
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
-from clusterops.errors import ClusterOpsError, CommandError
+from clusterops.processes import run
 from clusterops.state import State, write_private
 
 SSHD_CONFIG = """\
@@ -85,18 +84,4 @@ def _public(key: Path) -> str:
 
 
 def _ssh_keygen(*arguments: str) -> None:
-    try:
-        subprocess.run(  # noqa: S603 - fixed program, no shell
-            ["ssh-keygen", *arguments],  # noqa: S607
-            check=True,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=30,
-        )
-    except FileNotFoundError as error:
-        raise ClusterOpsError(
-            "ssh-keygen is not installed", remedy="install openssh-client"
-        ) from error
-    except subprocess.CalledProcessError as error:
-        raise CommandError("ssh-keygen", error.returncode, error.stderr) from error
+    run(["ssh-keygen", *arguments], timeout_s=30, remedy="is openssh-client installed and whole?")

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Docker with Compose, on a node that may itself be a container."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from testinfra.host import Host
+
+IMPORT = (
+    "rm -rf /tmp/tiny && mkdir -p /tmp/tiny/bin /tmp/tiny/www && cp /bin/busybox /tmp/tiny/bin/ && "
+    "ln -s busybox /tmp/tiny/bin/sh && echo hello > /tmp/tiny/www/index.html && "
+    "tar -C /tmp/tiny -c . | docker import - tiny:1"
+)
+COMPOSE = """
+services:
+  web:
+    build: .
+    ports: ["8099:80"]
+    mem_limit: 32m
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_image(host: Host) -> Iterator[None]:
+    host.check_output(IMPORT)
+    yield
+    host.run("docker compose -p tiny -f /tmp/tiny/compose.yml down --timeout 0")
+    host.run("docker rm --force tiny")
+
+
+def test_the_engine_runs_now_and_after_a_restart_of_the_node(host: Host) -> None:
+    assert host.service("docker").is_running
+    assert host.service("docker").is_enabled
+
+
+def test_the_engine_uses_its_configuration(host: Host) -> None:
+    info = json.loads(host.check_output("docker info --format '{{json .}}'"))
+    assert info["Driver"] == "overlay2"
+    assert info["LoggingDriver"] == "json-file"
+    assert "192.0.2.10:5001" in info["RegistryConfig"]["IndexConfigs"]
+    assert info["DefaultAddressPools"] == [{"Base": "10.201.0.0/16", "Size": 24}]
+
+
+def test_a_container_has_a_memory_limit_a_port_and_a_limited_log(host: Host) -> None:
+    host.check_output(
+        "docker run --detach --name tiny --memory 32m --publish 8098:80 tiny:1 "
+        "/bin/busybox httpd -f -p 80 -h /www"
+    )
+    assert (
+        host.check_output("curl -sS --retry 5 --retry-connrefused http://127.0.0.1:8098/")
+        == "hello"
+    )
+    container = json.loads(host.check_output("docker inspect tiny"))[0]
+    assert container["HostConfig"]["Memory"] == 32 * 1024 * 1024
+    assert container["HostConfig"]["LogConfig"]["Config"]["max-size"] == "1m"
+
+
+def test_the_memory_limit_is_enforced(host: Host) -> None:
+    eater = "/bin/busybox dd if=/dev/zero of=/dev/null bs=64M count=1"
+    eats = host.run(f"docker run --rm --memory 16m tiny:1 {eater}")
+    assert eats.rc == 137
+
+
+def test_compose_builds_and_publishes(host: Host) -> None:
+    host.check_output(f"cat > /tmp/tiny/compose.yml <<'E'\n{COMPOSE}E")
+    host.check_output(
+        "printf 'FROM tiny:1\\nRUN echo built > /www/index.html\\n"
+        'CMD ["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"]\\n\' > /tmp/tiny/Dockerfile'
+    )
+    host.check_output("docker compose -p tiny -f /tmp/tiny/compose.yml up --detach --build")
+    assert (
+        host.check_output("curl -sS --retry 5 --retry-connrefused http://127.0.0.1:8099/")
+        == "built"
+    )
+    network = json.loads(host.check_output("docker network inspect tiny_default"))[0]
+    assert network["IPAM"]["Config"][0]["Subnet"].startswith("10.201.")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PostgreSQL and Redis, as an application on another node sees them."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from testinfra.backend.base import CommandResult
+from testinfra.host import Host
+
+REDIS_DEFAULT = ("default", "redis-secret")
+REDIS_FIRST = ("first-app", "first-redis-secret")
+SECOND_PASSWORD = 'it\'s "quoted" \\ %s'
+
+
+def _address(host: Host) -> str:
+    return str(host.interface("eth0").addresses[0])
+
+
+def _sql(host: Host, user: str, password: str, database: str, statement: str) -> CommandResult:
+    connection = f"-h {_address(host)} -U {user} -d {database}"
+    return host.run(
+        f"PGPASSWORD={shlex.quote(password)} PGCONNECT_TIMEOUT=5 "
+        f"psql -XqAtw {connection} -c {shlex.quote(statement)}"
+    )
+
+
+def _redis(host: Host, arguments: str, login: tuple[str, str] = REDIS_DEFAULT) -> str:
+    user, password = login
+    client = f"redis-cli -h {_address(host)} --user {user} --no-auth-warning"
+    return str(host.check_output(f"REDISCLI_AUTH={password} {client} {arguments}"))
+
+
+@pytest.mark.parametrize("service", ["postgresql@17-main", "redis-server"])
+def test_both_run_now_and_after_a_restart_of_the_node(host: Host, service: str) -> None:
+    assert host.service(service).is_running
+    assert host.service(service).is_enabled
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [("first-app", "first-secret"), ("second", SECOND_PASSWORD)]
+)
+def test_an_application_uses_its_database(host: Host, user: str, password: str) -> None:
+    created = _sql(
+        host, user, password, user, "CREATE TABLE IF NOT EXISTS t (v text); SHOW server_encoding"
+    )
+    assert (created.rc, created.stdout.strip()) == (0, "UTF8")
+
+
+def test_a_wrong_password_is_refused(host: Host) -> None:
+    assert (
+        "password authentication failed"
+        in _sql(host, "first-app", "wrong", "first-app", "SELECT 1").stderr
+    )
+
+
+@pytest.mark.parametrize("database", ["second", "postgres"])
+def test_an_application_cannot_enter_another_database(host: Host, database: str) -> None:
+    refused = _sql(host, "first-app", "first-secret", database, "SELECT 1")
+    assert "no pg_hba.conf entry" in refused.stderr
+
+
+def test_the_superuser_cannot_log_in_over_the_network(host: Host) -> None:
+    # "sameuser" lets it try its own database; it has no password to succeed with.
+    assert _sql(host, "postgres", "postgres", "postgres", "SELECT 1").rc != 0
+
+
+def test_passwords_are_scram(host: Host) -> None:
+    stored = host.check_output(
+        "runuser -u postgres -- psql -XqAtc "
+        "\"SELECT rolpassword FROM pg_authid WHERE rolname = 'first-app'\""
+    )
+    assert stored.startswith("SCRAM-SHA-256$")
+
+
+def test_limits_of_postgres(host: Host) -> None:
+    shown = _sql(
+        host, "second", SECOND_PASSWORD, "second", "SHOW max_connections; SHOW shared_buffers"
+    )
+    assert shown.stdout.split() == ["200", "64MB"]
+
+
+def test_nothing_listens_elsewhere(host: Host) -> None:
+    address = _address(host)
+    listening = {
+        socket
+        for port in (5432, 6379)
+        for socket in host.check_output(
+            f"ss --no-header --listening --tcp --numeric sport = :{port} | awk '{{print $4}}'"
+        ).split()
+    }
+    assert listening == {f"{a}:{p}" for a in ("127.0.0.1", address) for p in (5432, 6379)}
+
+
+def test_redis_asks_for_a_password(host: Host) -> None:
+    assert "NOAUTH" in host.run(f"redis-cli -h {_address(host)} ping").stdout
+    assert _redis(host, "ping") == "PONG"
+    assert _redis(host, "ping", REDIS_FIRST) == "PONG"
+
+
+def test_an_application_cannot_change_redis(host: Host) -> None:
+    answer = _redis(host, "config set maxmemory 0", REDIS_FIRST)
+    assert "NOPERM" in answer
+
+
+def test_redis_refuses_rather_than_evicts(host: Host) -> None:
+    assert _redis(host, "config get maxmemory-policy").split()[-1] == "noeviction"
+    assert _redis(host, "config get maxmemory").split()[-1] == str(64 * 1024 * 1024)
+
+
+def test_redis_loses_nothing_when_killed(host: Host) -> None:
+    assert _redis(host, "set kept yes") == "OK"
+    host.check_output("systemctl kill --signal KILL redis-server")
+    host.check_output(
+        "for i in $(seq 50); do redis-cli ping 2>&1 | grep -q NOAUTH && break; sleep 0.1; done"
+    )
+    assert _redis(host, "get kept") == "yes"
+
+
+def test_no_password_is_kept_in_clear(host: Host) -> None:
+    assert host.run("grep -rE 'redis-secret|first-secret' /etc /var/log").rc == 1
+    assert host.run("journalctl --no-pager | grep -E 'redis-secret|first-secret'").rc == 1
+
+
+def test_configuration_is_not_readable_by_everybody(host: Host) -> None:
+    assert host.file("/etc/redis/redis.conf").mode == 0o640
+    assert host.file("/etc/postgresql/17/main/pg_hba.conf").mode == 0o640

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image registry for the nodes of a cluster."""
+
+from __future__ import annotations
+
+import json
+
+from testinfra.host import Host
+
+IMPORT = (
+    "mkdir -p /tmp/tiny/bin && cp /bin/busybox /tmp/tiny/bin/ && "
+    "tar -C /tmp/tiny -c . | docker import - {image}"
+)
+
+
+def _registry(host: Host) -> str:
+    return f"{host.interface('eth0').addresses[0]}:5001"
+
+
+def test_it_runs_now_and_after_a_restart_of_the_node(host: Host) -> None:
+    assert host.service("docker-registry").is_running
+    assert host.service("docker-registry").is_enabled
+
+
+def test_it_listens_on_the_given_address_only(host: Host) -> None:
+    sockets = host.check_output(
+        "ss --no-header --listening --tcp --numeric sport = :5001 | awk '{print $4}'"
+    )
+    assert sockets.split() == [_registry(host)]
+
+
+def test_an_image_is_pushed_pulled_by_digest_and_run(host: Host) -> None:
+    image = f"{_registry(host)}/apps/tiny:1"
+    host.check_output(IMPORT.format(image=image))
+    host.check_output(f"docker push {image}")
+    digest = host.check_output(f"docker inspect --format '{{{{index .RepoDigests 0}}}}' {image}")
+    host.check_output(f"docker rmi {image}")
+    host.check_output(f"docker pull {digest}")
+    assert host.check_output(f"docker run --rm {digest} /bin/busybox echo hello") == "hello"
+
+
+def test_a_manifest_can_be_deleted(host: Host) -> None:
+    registry = _registry(host)
+    image = f"{registry}/apps/doomed:1"
+    host.check_output(IMPORT.format(image=image))
+    host.check_output(f"docker push {image}")
+    digest = host.check_output(
+        f"docker inspect --format '{{{{index .RepoDigests 0}}}}' {image}"
+    ).split("@")[1]
+    url = f"http://{registry}/v2/apps/doomed/manifests/{digest}"
+    assert host.check_output(f"curl -sS -o /dev/null -w '%{{http_code}}' -X DELETE {url}") == "202"
+    tags = json.loads(host.check_output(f"curl -sS http://{registry}/v2/apps/doomed/tags/list"))
+    assert not tags.get("tags")
+
+
+def test_images_survive_a_restart(host: Host) -> None:
+    host.check_output("systemctl restart docker-registry")
+    catalog = host.check_output(
+        f"curl -sS --retry 20 --retry-delay 1 --retry-connrefused http://{_registry(host)}/v2/_catalog"
+    )
+    assert "apps/tiny" in json.loads(catalog)["repositories"]

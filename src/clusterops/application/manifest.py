@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""app.yml: what the cluster has to know about an application, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from clusterops.config import VariableName
+from clusterops.errors import UsageError
+
+MANIFEST = "app.yml"
+UNFIT_VALUE = re.compile(r"[\n\r\0']|\\\Z")
+
+UrlPath = Annotated[str, Field(pattern=r"^/[\w./?=&-]*$")]
+
+
+def _inside(path: str) -> str:
+    if ".." in path.split("/"):
+        raise ValueError("must stay inside the source, without '..'")
+    return path
+
+
+RelativePath = Annotated[str, Field(pattern=r"^[^/~][^~]*$", min_length=1)]
+InnerPath = Annotated[RelativePath, AfterValidator(_inside)]
+DatastoreValue = Literal["datastore.postgres_url", "datastore.redis_url"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Build(_Strict):
+    """How the image is built, relative to the application's folder."""
+
+    context: InnerPath = "."
+    dockerfile: InnerPath = "Dockerfile"
+    base_image: str | None = Field(None, description="Image the Dockerfile starts from.")
+    base_image_arg: str = Field("BASE_IMAGE", description="Build argument that overrides it.")
+
+
+class Source(_Strict):
+    """Where the application's source is."""
+
+    path: RelativePath = Field(".", description="Folder, relative to app.yml.")
+
+
+class Default(_Strict):
+    """A value for a variable that cluster.yml may override."""
+
+    default: str | int | float | bool
+
+
+class Manifest(_Strict):
+    """The content of an app.yml."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+    source: Source = Field(default_factory=lambda: Source.model_validate({}))
+    compose_file: InnerPath = "compose.yml"
+    build: Build = Field(default_factory=lambda: Build.model_validate({}))
+    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    health_path: UrlPath = "/health"
+    ready_path: UrlPath = "/ready"
+    migration_service: str | None = Field(None, pattern=r"^[a-zA-Z0-9][\w-]*$")
+    environment: dict[VariableName, DatastoreValue | Default | None] = Field(
+        default_factory=dict,
+        description="Variables it needs: a value of the datastore, a default, or nothing, which "
+        "means that cluster.yml must give the value under application_env.",
+    )
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and check the app.yml in ``folder``.
+
+    Raises:
+        UsageError: one line per problem with file, key, what was found and what is allowed.
+    """
+    path = folder / MANIFEST
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{path}: not found", remedy="application_path names a folder with an app.yml"
+        ) from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    try:
+        manifest = Manifest.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(
+            "\n".join(dict.fromkeys(f"{path}: {_describe(p)}" for p in error.errors()))
+        ) from error
+    for key, relative in (
+        ("compose_file", manifest.compose_file),
+        ("build.dockerfile", manifest.build.dockerfile),
+    ):
+        if not (folder / manifest.source.path / relative).is_file():
+            raise UsageError(f"{path}: {key}: there is no file {relative} in the source")
+    return manifest
+
+
+def _describe(problem: Any) -> str:
+    """One problem of pydantic's in words: key, what was found, what is allowed."""
+    location = [str(part) for part in problem["loc"]]
+    if not location:
+        return f"expected keys such as 'name: fibonacci', found a {_kind(problem['input'])}"
+    if location[0] == "environment" and len(location) > 1 and location[-1] != "[key]":
+        return (
+            f"environment.{location[1]}: allowed: datastore.postgres_url, datastore.redis_url, "
+            "{default: VALUE}, or nothing"
+        )
+    key = ".".join(location)
+    if problem["type"] == "missing":
+        return f"{key}: is missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    return f"{key}: found {reprlib.repr(problem['input'])}; {problem['msg']}"
+
+
+def _kind(value: object) -> str:
+    return "file without content" if value is None else type(value).__name__
+
+
+def resolve_environment(
+    manifest: Manifest, values: dict[str, str], datastore: dict[str, str]
+) -> dict[str, str]:
+    """The environment of a release: cluster.yml's values, the datastore's, then defaults.
+
+    Args:
+        values: application_env of cluster.yml.
+        datastore: ``datastore.postgres_url`` and so on, where there is a datastore.
+
+    Raises:
+        UsageError: names every variable that has no value, or one that no environment file holds.
+    """
+    environment = dict(values)
+    missing: list[str] = []
+    for name, value in manifest.environment.items():
+        if name in environment:
+            continue
+        if isinstance(value, Default):
+            environment[name] = _text(value.default)
+        elif value is not None and value in datastore:
+            environment[name] = datastore[value]
+        else:
+            missing.append(name)
+    if missing:
+        raise UsageError(
+            f"application {manifest.name} needs {', '.join(missing)}",
+            remedy="give it under application_env in cluster.yml",
+        )
+    unfit = [name for name, value in environment.items() if UNFIT_VALUE.search(value)]
+    if unfit:
+        raise UsageError(
+            f"application {manifest.name}: the value of {', '.join(unfit)} has a line break, "
+            "a single quote or a backslash at its end",
+            remedy="an environment file cannot hold that; encode the value, for example in Base64",
+        )
+    return environment
+
+
+def _text(value: str | int | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs an application's folder for the control node, byte for byte the same for the same files.
+
+``python -m clusterops.application.package FOLDER --output DIR`` reads
+``{"values": {…}, "datastore": {…}}`` on standard input (secrets stay off the command line) and
+prints one JSON document: the release, its archive, compose file and environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from clusterops.application.manifest import Manifest, load_manifest, resolve_environment
+from clusterops.errors import ClusterOpsError, UsageError
+from clusterops.state import project_root
+
+IGNORED = {".git", ".venv", "node_modules", "__pycache__", ".pytest_cache", ".mypy_cache", ".env"}
+MAX_BYTES = 200 * 1024 * 1024
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy")
+
+
+def source_files(folder: Path) -> list[Path]:
+    """The files of an application, sorted; without what a build never needs."""
+    found: list[Path] = []
+    for directory, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - IGNORED)
+        links = [name for name in folders if Path(directory, name).is_symlink()]
+        found += [
+            Path(directory, name)
+            for name in files + links
+            if name not in IGNORED and not name.endswith(".pyc")
+        ]
+    return sorted(found)
+
+
+def pack(folder: Path, output: Path) -> tuple[str, Path]:
+    """Write a reproducible tar.gz of ``folder``; returns its content hash and its path.
+
+    Raises:
+        UsageError: the folder is larger than 200 MiB.
+    """
+    stream = io.BytesIO()
+    digest = hashlib.sha256()
+    total = 0
+    with (
+        gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
+        for path in source_files(folder):
+            info = archive.gettarinfo(str(path), str(path.relative_to(folder)))
+            if info is None:  # a socket
+                continue
+            if info.islnk():  # a second name of a file: which one is first is no content
+                info.type, info.linkname = tarfile.REGTYPE, ""
+            info.uid = info.gid = 0
+            info.uname = info.gname = "root"
+            info.mtime = 0
+            info.mode = 0o755 if info.mode & 0o100 else 0o644
+            content = path.read_bytes() if info.isreg() else b""
+            info.size = len(content)
+            total += info.size
+            if total > MAX_BYTES:
+                raise UsageError(f"{folder}: is larger than {MAX_BYTES >> 20} MiB")
+            digest.update(repr((info.name, info.mode, info.type, info.linkname)).encode())
+            digest.update(hashlib.sha256(content).digest())
+            archive.addfile(info, io.BytesIO(content) if info.isreg() else None)
+    content_hash = digest.hexdigest()
+    path = output / f"{folder.resolve().name}-{content_hash[:12]}.tar.gz"
+    output.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(stream.getvalue())
+        partial.replace(path)
+    return content_hash, path
+
+
+def release_id(content_hash: str, environment: dict[str, str]) -> str:
+    """A release is one source with one environment; both are in its name."""
+    settings = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()
+    return f"{content_hash[:12]}-{settings[:6]}"
+
+
+def describe(
+    folder: Path, output: Path, values: dict[str, str], datastore: dict[str, str]
+) -> dict[str, Any]:
+    """Everything the playbooks need to build and release the application in ``folder``."""
+    manifest = load_manifest(folder)
+    environment = resolve_environment(manifest, values, datastore)
+    source = folder / manifest.source.path
+    content_hash, archive = pack(source, output)
+    return {
+        "application": _application(manifest),
+        "build": manifest.build.model_dump(),
+        "tag": content_hash[:12],
+        "release": release_id(content_hash, environment),
+        "archive": str(archive),
+        "compose": (source / manifest.compose_file).read_text(encoding="utf-8"),
+        "env": environment,
+        "pip_conf": pip_conf(),
+        "proxies": {
+            name: os.environ[variant]
+            for name in PROXY_VARIABLES
+            for variant in (name.upper(), name)
+            if os.environ.get(variant)
+        },
+    }
+
+
+def _application(manifest: Manifest) -> dict[str, Any]:
+    return {
+        key: getattr(manifest, key)
+        for key in ("name", "port", "health_path", "ready_path", "migration_service")
+    }
+
+
+def pip_conf() -> str:
+    """The host's own Python package indexes, for builds; only those that a node can reach."""
+    lines = []
+    for key in ("index-url", "extra-index-url", "trusted-host"):
+        result = subprocess.run(  # noqa: S603 - fixed program, no shell
+            [sys.executable, "-m", "pip", "config", "get", f"global.{key}"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=30,
+        )
+        variable = os.environ.get("PIP_" + key.upper().replace("-", "_"), "")
+        words = [
+            word
+            for word in (variable or result.stdout).split()
+            if key == "trusted-host" or word.startswith(("http://", "https://"))
+        ]
+        if words:
+            lines.append(f"{key} = " + "\n    ".join(words))
+    return "\n".join(["[global]", *lines]) + "\n" if lines else ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="clusterops.application.package")
+    parser.add_argument("folder", help="the application's folder, from the project's root")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the archive")
+    options = parser.parse_args(arguments)
+    given = json.load(sys.stdin)
+    values = {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in given["values"].items()
+    }
+    try:
+        folder = project_root() / options.folder
+        print(json.dumps(describe(folder, options.output, values, given["datastore"])))
+    except ClusterOpsError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small HTTP clients of the command line: the Server Manager's and the scaler's.
+
+The standard library suffices, starts fast, and ignores proxy variables, which must never
+see a token that is meant for this machine.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from clusterops.errors import ClusterOpsError, NotRunningError
+from clusterops.state import State, cluster_file
+
+START = "start it with ./playground up"
+
+
+class AnswerError(ClusterOpsError):
+    """A service answered, but with an error. ``status`` is the HTTP status."""
+
+    def __init__(self, message: str, status: int, *, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+
+
+class JsonClient:
+    """Sends and receives JSON.
+
+    Args:
+        what: the service's name in error messages.
+        timeout_s: the longest wait for a connection, and for an answer.
+    """
+
+    def __init__(
+        self, url: str, what: str, *, token: str | None = None, timeout_s: float = 5.0
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.what = what
+        self._token = token
+        self._timeout_s = timeout_s
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """The decoded answer.
+
+        Raises:
+            NotRunningError: nothing answers at the address.
+            AnswerError: it answers with a status of 400 or more, or not with JSON.
+        """
+        parts = urlsplit(self.url)
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        payload = None
+        if body is not None:
+            payload = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        connection = http.client.HTTPConnection(
+            parts.hostname or "127.0.0.1", parts.port or 80, timeout=self._timeout_s
+        )
+        try:
+            connection.request(method, parts.path + path, payload, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise NotRunningError(
+                f"The {self.what} does not answer at {self.url}: {reason}", remedy=START
+            ) from error
+        finally:
+            connection.close()
+        return self._decode(method, path, answer.status, text)
+
+    def _decode(self, method: str, path: str, status: int, text: str) -> Any:
+        try:
+            data = json.loads(text) if text else None
+        except ValueError:
+            data = None
+        if status == 401:
+            raise AnswerError(
+                f"The {self.what} at {self.url} does not take this cluster's token",
+                status,
+                remedy="another cluster may use this port: give each its own ports in cluster.yml",
+            )
+        if status >= 400:
+            detail = ""
+            if isinstance(data, dict):
+                detail = str(data.get("error") or data.get("detail") or "")
+            raise AnswerError(
+                f"The {self.what} refused {method} {path}: {detail or f'status {status}'}", status
+            )
+        if data is None and text:
+            raise AnswerError(f"The {self.what} at {self.url} did not answer with JSON", status)
+        return data
+
+
+class ServerManagerClient(JsonClient):
+    """The machines of one cluster."""
+
+    def __init__(self, url: str, token: str | None, *, timeout_s: float = 10.0) -> None:
+        super().__init__(url, "Server Manager", token=token, timeout_s=timeout_s)
+
+    @classmethod
+    def of(cls, state: State) -> ServerManagerClient:
+        """The client of a state folder.
+
+        Raises:
+            NotRunningError: the cluster was never started here.
+        """
+        try:
+            endpoint = json.loads(state.endpoint_file.read_text(encoding="utf-8"))
+            token = Path(endpoint.get("token_file") or state.token_file).read_text().strip()
+            return cls(str(endpoint["url"]), token)
+        except (OSError, ValueError, KeyError) as error:
+            raise NotRunningError("The cluster is not running.", remedy=START) from error
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            return super().request(method, path, body)
+        except NotRunningError as error:
+            raise NotRunningError(
+                f"The cluster is not running: no Server Manager at {self.url}.", remedy=START
+            ) from error
+
+    def cluster(self) -> dict[str, Any]:
+        """Name, provider, addresses and the resolved configuration."""
+        data = self.request("GET", "/api/v1/cluster")
+        return data if isinstance(data, dict) else {}
+
+    def servers(self) -> list[dict[str, Any]]:
+        """Every machine that exists, control node first."""
+        data = self.request("GET", "/api/v1/servers")
+        found = data.get("servers", []) if isinstance(data, dict) else data or []
+        existing = [server for server in found if server.get("state") != "absent"]
+        return sorted(existing, key=_order)
+
+    def server(self, name: str) -> dict[str, Any]:
+        """One machine.
+
+        Raises:
+            AnswerError: with status 404 when the cluster has no such machine.
+        """
+        data = self.request("GET", f"/api/v1/servers/{quote(name, safe='')}")
+        return data if isinstance(data, dict) else {}
+
+
+class ScalerClient(JsonClient):
+    """The scaler's API, which runs on the control node."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 5.0) -> None:
+        super().__init__(url, "scaler", token=token, timeout_s=timeout_s)
+
+    def status(self) -> dict[str, Any]:
+        """What the scaler sees, wants and does."""
+        data = self.request("GET", "/api/v1/status")
+        return data if isinstance(data, dict) else {}
+
+    def set_desired(self, count: int) -> dict[str, Any]:
+        """Ask for a number of agents; see :attr:`ClusterConfig.scaling_hold_s`."""
+        data = self.request("POST", "/api/v1/desired", {"desired": count})
+        return data if isinstance(data, dict) else {}
+
+    def hold(self, holder: str, ttl_s: float) -> dict[str, Any]:
+        """Keep the scaler from starting actions; it answers once none is in progress."""
+        data = self.request("POST", "/api/v1/hold", {"holder": holder, "ttl_s": ttl_s})
+        return data if isinstance(data, dict) else {}
+
+    def release(self, holder: str | None = None) -> None:
+        """End a hold: the holder's own, or any."""
+        query = f"?holder={quote(holder, safe='')}" if holder else ""
+        self.request("DELETE", f"/api/v1/hold{query}")
+
+
+def current_state() -> State:
+    """The state folder of the cluster in force."""
+    return State.beside(cluster_file())
+
+
+def server_manager() -> ServerManagerClient:
+    """The Server Manager of the cluster in force; see :meth:`ServerManagerClient.of`."""
+    return ServerManagerClient.of(current_state())
+
+
+def host_url(config: dict[str, Any], key: str, default: int) -> str:
+    """The address of a published port, as this machine reaches it."""
+    address = str(config.get("cluster_bind_address") or "127.0.0.1")
+    if address == "0.0.0.0":  # noqa: S104 - it is compared, not bound
+        address = "127.0.0.1"
+    return f"http://{address}:{config.get(key, default)}"
+
+
+def scaler(cluster: dict[str, Any], *, timeout_s: float = 5.0) -> ScalerClient:
+    """The scaler of a cluster that the Server Manager described."""
+    config = cluster.get("config") or {}
+    try:
+        token = current_state().token_file.read_text(encoding="ascii").strip()
+    except OSError:
+        token = None
+    return ScalerClient(host_url(config, "port_dashboard", 9000), token, timeout_s=timeout_s)
+
+
+def _order(server: dict[str, Any]) -> tuple[bool, str, int]:
+    name = str(server.get("name", ""))
+    stem, _, number = name.rpartition("-")
+    return (server.get("role") != "control", stem, int(number) if number.isdigit() else 0)

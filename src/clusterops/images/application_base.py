@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The base image of an application, for a control node that cannot reach an image registry.
+
+``python -m clusterops.images.application_base IMAGE --output DIR`` prints one JSON line:
+``{"image": NAME, "archive": PATH}``. Where the host pulled its own base image, the control
+node can pull too: the name is then the one that was asked for, and the archive is null.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from clusterops.engine import connect
+from clusterops.errors import ClusterOpsError
+from clusterops.images.base import OFFICIAL_IMAGE, SUITE, Progress
+from clusterops.images.build import CLUSTER_LABEL, Recipe, ensure_image, image_tag
+from clusterops.images.host_context import build_files
+from clusterops.state import project_root
+
+STAND_INS = {"python:3.13-slim": "python"}
+"""Official image -> folder in images/ that builds an equal from the distribution's archive."""
+
+
+def provide(
+    client: Any, image: str, cluster_name: str, output: Path, progress: Progress
+) -> tuple[str, Path | None]:
+    """Name under which the control node builds from ``image``, and the archive to load first.
+
+    Raises:
+        ClusterOpsError: no image registry answers and the image has no stand-in.
+    """
+    if _came_from_a_registry(client, image_tag(cluster_name, "base")):
+        return image, None
+    if image not in STAND_INS:
+        raise ClusterOpsError(
+            f"the application's base image {image} cannot be pulled: no image registry answers",
+            remedy=f"name one of {', '.join(STAND_INS)} in app.yml, or connect to a registry",
+        )
+    tag = image_tag(cluster_name, STAND_INS[image])
+    recipe = Recipe(
+        tag=tag,
+        folder=project_root() / "images" / STAND_INS[image],
+        base=image_tag(cluster_name, "base"),
+        files=build_files(SUITE),
+        labels={CLUSTER_LABEL: cluster_name},
+    )
+    ensure_image(client, recipe, cluster_name, progress)
+    return tag, _save(client, tag, output, progress)
+
+
+def _came_from_a_registry(client: Any, base: str) -> bool:
+    """Whether the machines' base image was pulled.
+
+    Engines with the containerd image store give a digest to local images, too: its name tells.
+    """
+    from docker.errors import ImageNotFound
+
+    try:
+        digests = client.images.get(base).attrs.get("RepoDigests") or []
+    except ImageNotFound as error:
+        raise ClusterOpsError(
+            f"the image {base} is missing", remedy="./playground up makes it"
+        ) from error
+    official = OFFICIAL_IMAGE.partition(":")[0]
+    return any(digest.partition("@")[0].rpartition("/")[2] == official for digest in digests)
+
+
+def _save(client: Any, tag: str, output: Path, progress: Progress) -> Path:
+    """Write the image as an archive (docker save), named by its id: a name is never stale."""
+    image = client.images.get(tag)
+    archive = output / f"{tag.replace('/', '-').replace(':', '-')}-{image.short_id[-12:]}.tar"
+    if not archive.exists():
+        progress(f"Saving {tag}")
+        output.mkdir(parents=True, exist_ok=True)
+        partial = archive.with_suffix(".partial")
+        with partial.open("wb") as stream:
+            for chunk in image.save(named=tag):
+                stream.write(chunk)
+        partial.replace(archive)
+    return archive
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="clusterops.images.application_base")
+    parser.add_argument("image", help="the image an application's Dockerfile starts from")
+    parser.add_argument("--cluster", required=True, help="name of the cluster")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the archive")
+    options = parser.parse_args(arguments)
+
+    def progress(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    try:
+        client = connect(timeout_s=300)
+        name, archive = provide(client, options.image, options.cluster, options.output, progress)
+    except ClusterOpsError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    print(json.dumps({"image": name, "archive": str(archive) if archive else None}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

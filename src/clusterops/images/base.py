@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Debian image that everything starts from.
+
+The official image is pulled; where no image registry answers in time, the same system is
+built from the distribution's own archive with mmdebstrap(1).
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from clusterops.errors import ClusterOpsError
+from clusterops.images.host_context import apt_sources
+from clusterops.processes import install_packages, run
+
+SUITE = "trixie"
+OFFICIAL_IMAGE = f"debian:{SUITE}-slim"
+BASE_LABEL = "clusterops.image.base"
+SILENCE_S = 15.0
+"""An image registry that says nothing for so long is taken for absent."""
+
+Progress = Callable[[str], None]
+
+
+def ensure_base(client: Any, tag: str, cache: Path, progress: Progress) -> None:
+    """Give ``tag`` to a Debian image: pulled, or built here.
+
+    Args:
+        client: a docker SDK client.
+        tag: the name the image gets in the engine.
+        cache: folder that keeps the built root file system for the next time.
+
+    Raises:
+        ClusterOpsError: neither way works on this machine.
+    """
+    repository, _, version = tag.rpartition(":")
+    built = client.images.list(filters={"label": f"{BASE_LABEL}={SUITE}"})
+    if built:  # another cluster on this host has built it
+        built[0].tag(repository, version)
+        return
+    progress(f"Pulling {OFFICIAL_IMAGE}")
+    if pull(client, OFFICIAL_IMAGE, progress):
+        client.images.get(OFFICIAL_IMAGE).tag(repository, version)
+        return
+    archive = cache / f"base-{SUITE}.tar"
+    if not archive.exists():
+        progress("No image registry answers; building Debian from its archive")
+        _bootstrap(archive, progress)
+    progress("Importing the Debian root file system")
+    client.api.import_image_from_file(
+        str(archive), repository=repository, tag=version, changes=[f"LABEL {BASE_LABEL}={SUITE}"]
+    )
+
+
+def pull(client: Any, image: str, progress: Progress, silence_s: float = SILENCE_S) -> bool:
+    """Pull ``image``; False when the registry refuses, cannot be found or stays silent."""
+    repository, _, tag = image.rpartition(":")
+    for event in _events(lambda: client.api.pull(repository, tag, stream=True, decode=True),
+                         silence_s):  # fmt: skip
+        if event is None or "error" in event:
+            return False
+        if event.get("status", "").startswith(("Download complete", "Status:")):
+            progress(f"{image}: {event['status']}")
+    return True
+
+
+def _events(
+    start: Callable[[], Iterator[dict[str, Any]]], silence_s: float
+) -> Iterator[dict[str, Any] | None]:
+    """What a stream yields; None once it fails or says nothing for ``silence_s`` seconds."""
+    channel: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+    def read() -> None:
+        try:
+            for event in start():
+                channel.put(("event", event))
+            channel.put(("end", None))
+        except Exception as error:  # whatever the engine or network says, it means "no"
+            channel.put(("failed", error))
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            kind, event = channel.get(timeout=silence_s)
+        except queue.Empty:
+            kind, event = "failed", None
+        if kind == "end":
+            return
+        if kind == "failed":
+            yield None
+            return
+        yield event
+
+
+def _bootstrap(archive: Path, progress: Progress) -> None:
+    if not shutil.which("mmdebstrap"):
+        progress("Installing mmdebstrap")
+        if not install_packages("mmdebstrap"):
+            raise ClusterOpsError(
+                "no image registry answers and mmdebstrap is not installed, so there is no "
+                "base image for the machines",
+                remedy="connect to an image registry, or on Debian or Ubuntu: "
+                "apt install mmdebstrap",
+            )
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    partial = archive.with_name("partial-" + archive.name)
+    command = [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--include=ca-certificates",
+        SUITE,
+        str(partial),
+    ]
+    mirror = apt_sources().archive
+    if mirror:
+        command.append(mirror)
+    try:
+        run(command, timeout_s=900, remedy="is the Debian archive reachable from this machine?")
+    except ClusterOpsError:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.replace(archive)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`./playground up`: every stage finds out what is missing, so a second run continues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusterops.config import ClusterConfig
+from clusterops.errors import UsageError
+from clusterops.lifecycle import manager_process, own_engine, provisioning
+from clusterops.lifecycle.stages import Stage, Stages
+from clusterops.server_manager.driver import Cluster
+from clusterops.server_manager.providers import open_driver
+from clusterops.ssh_identity import ensure_identity
+from clusterops.state import State, project_root
+
+
+def prepare(config: ClusterConfig, state: State, stages: Stages) -> bool:
+    """Engine, images, Server Manager; True when any of them had to be made or started."""
+    _refuse_renaming(config, state)
+    changed = False
+    if config.cluster_provider in ("auto", "docker"):
+        changed |= _container_engine(state, stages)
+        changed |= _images(config, stages)
+    with stages.stage("Server Manager") as stage:
+        ensure_identity(state)
+        driver = open_driver(config.cluster_provider, _cluster(config))
+        started = manager_process.ensure_running(state)
+        state_now = "started" if started else "running"
+        stage.result = f"{state_now} at {manager_process.endpoint_url(state)}"
+    if driver.provider == "docker":
+        changed |= _agent_image(config, state, driver.network(), stages)
+    return changed | started
+
+
+def _cluster(config: ClusterConfig) -> Cluster:
+    return Cluster(config.cluster_name, config.cluster_bind_address)
+
+
+def provision(
+    config: ClusterConfig, state: State, stages: Stages, playbook: str = "site.yml"
+) -> int:
+    """Run the playbook; returns the number of changes that it made."""
+    with stages.stage(f"ansible-playbook {playbook}") as stage:
+        outcome = provisioning.run_playbook(
+            playbook, state, config, lambda play, task: _show(stage, play, task)
+        )
+        stage.result = f"{outcome.changed} changes" if outcome.changed else "nothing changed"
+    return outcome.changed
+
+
+def _show(stage: Stage, play: str, task: str) -> None:
+    if "Validating arguments against arg spec" in task:
+        return  # Ansible's own, once for each role
+    role, _, name = task.rpartition(" : ")
+    role = role.removeprefix("clusterops.playground.")
+    stage.step(" · ".join(part for part in (play, role, name) if part))
+
+
+def _container_engine(state: State, stages: Stages) -> bool:
+    from clusterops.engine import connect, ensure_engine
+
+    with stages.stage("Container engine") as stage:
+        started = own_engine.ensure(state, lambda: ensure_engine(stage.step))
+        stage.result = str(connect().version().get("Version", ""))
+    return started
+
+
+def _images(config: ClusterConfig, stages: Stages) -> bool:
+    from clusterops.engine import connect
+    from clusterops.images.build import ensure_node_images
+
+    with stages.stage("Machine images") as stage:
+        built = ensure_node_images(connect(timeout_s=900), config.cluster_name, stage.detail)
+        stage.result = "built" if built else "up to date"
+    return built
+
+
+def _agent_image(config: ClusterConfig, state: State, network: str, stages: Stages) -> bool:
+    from clusterops.engine import connect
+    from clusterops.images.bake import ensure_agent_image
+    from clusterops.wheelhouse import prepare as prepare_wheels
+
+    with stages.stage("Agents' image") as stage:
+        stage.step("Preparing the wheels for the machines")
+        wheels = prepare_wheels(project_root(), state.root / "wheels")
+
+        def run_roles(container: str) -> None:
+            provisioning.run_playbook(
+                "playbooks/image.yml",
+                state,
+                config,
+                lambda play, task: _show(stage, play, task),
+                {"container": container, "cluster_network": network},
+            )
+
+        baked = ensure_agent_image(
+            connect(timeout_s=300),
+            _cluster(config),
+            network,
+            wheels.wheel_sha256,
+            run_roles,
+            stage.step,
+        )
+        stage.result = "made" if baked else "up to date"
+    return baked
+
+
+def _refuse_renaming(config: ClusterConfig, state: State) -> None:
+    """A cluster keeps its name for life: its machines carry it."""
+    known = running_name(state)
+    if known and known != config.cluster_name:
+        raise UsageError(
+            f"{state.cluster_file}: cluster_name: found '{config.cluster_name}', but the cluster "
+            f"that runs is '{known}'",
+            remedy="put the name back, or take that cluster down first",
+        )
+
+
+def running_name(state: State) -> str | None:
+    """Name of the cluster whose Server Manager answers from this state folder."""
+    from clusterops.cli.clients import ServerManagerClient
+
+    if not manager_process.answers(state):
+        return None
+    cluster: dict[str, Any] = ServerManagerClient.of(state).cluster()
+    return str(cluster.get("name") or "") or None

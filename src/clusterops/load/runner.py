@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ruff: noqa: E402 - gevent has to replace sockets before anything imports them.
+"""The process that sends the load: ``python -m clusterops.load.runner --url=… --users=…``.
+
+Writes one JSON object a line: ``{"type": "second", …}`` each second and at the end
+``{"type": "summary", …}``. SIGINT and SIGTERM end the run early, with a summary. It ends by
+itself when the time is over or when nobody reads its output any more.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json
+import logging
+import resource
+import signal
+import sys
+import time
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from locust import FastHttpUser, between, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+from clusterops.errors import ClusterOpsError
+from clusterops.load.mix import Mix
+from clusterops.load.options import LoadOptions
+from clusterops.load.recorder import Recorder, describe
+
+
+class _NoRetryPool(HTTPClientPool):
+    """Clients that send each request once.
+
+    geventhttpclient sends a GET again, up to the size of its connection pool and once more,
+    when the server closes the connection instead of answering. That would hide exactly the
+    losses that are to be counted. The integration tests hold this.
+    """
+
+    def get_client(self, url: Any) -> HTTPClient:
+        client = super().get_client(url)
+        client._connection_pool.size = -1
+        return client
+
+
+def _user_class(options: LoadOptions, recorder: Recorder, closing: Event) -> type[FastHttpUser]:
+    mix = Mix(options.path)
+
+    class PlaygroundUser(FastHttpUser):
+        host = options.url
+        wait_time = between(options.think_min_s, options.think_max_s)
+        network_timeout = options.timeout_s
+        connection_timeout = options.timeout_s
+        max_retries = 0
+        max_redirects = 0
+
+        def __init__(self, environment: Environment) -> None:
+            # A pool of its own for each user, as each browser has: one connection, kept open.
+            self.client_pool = _NoRetryPool(
+                concurrency=1,
+                connection_timeout=options.timeout_s,
+                network_timeout=options.timeout_s,
+                insecure=True,
+            )
+            super().__init__(environment)
+            agent = self.client.client
+            # Any status is an answer; whether it is the right one is judged below.
+            agent.valid_response_codes = frozenset(range(100, 600))  # type: ignore[misc]
+            agent.redirect_response_codes = frozenset()  # type: ignore[misc]
+            agent.cookiejar = None
+
+        @task
+        def request(self) -> None:
+            if closing.is_set():
+                raise StopUser
+            request = mix.draw()
+            recorder.start()
+            self.client.request(
+                request.method,
+                request.path,
+                name=request.name,
+                headers={"Accept-Encoding": "identity"},
+                context={"request": request},
+            )
+
+    return PlaygroundUser
+
+
+def _listener(options: LoadOptions, recorder: Recorder) -> Any:
+    def finished(
+        *,
+        name: str,
+        response_time: float,
+        response: Any,
+        context: dict[str, Any],
+        exception: BaseException | None,
+        **_: Any,
+    ) -> None:
+        status = int(getattr(response, "status_code", 0) or 0)
+        if exception is not None:
+            recorder.finish(name, response_time, error=describe(exception, options.timeout_s))
+            return
+        wrong = status not in context["request"].allowed
+        headers = getattr(response, "headers", None)
+        recorder.finish(
+            name,
+            response_time,
+            status=status,
+            error=f"status {status}" if wrong else None,
+            served_by=headers.get("x-served-by") if headers else None,
+        )
+
+    return finished
+
+
+def run(options: LoadOptions) -> None:
+    """Send load until the time is over, or a signal or a closed output ends it."""
+    recorder = Recorder()
+    closing = Event()
+    environment = Environment(
+        user_classes=[_user_class(options, recorder, closing)], host=options.url
+    )
+    listen = environment.events.request.add_listener
+    listen(_listener(options, recorder))  # type: ignore[no-untyped-call]
+    runner = environment.create_local_runner()
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, stop.set)
+
+    began = last = time.monotonic()
+    runner.start(options.users, spawn_rate=options.users / max(options.ramp_s, 1.0))
+    try:
+        while not stop.is_set():
+            left = began + options.duration_s - time.monotonic()
+            if left <= 0:
+                break
+            stop.wait(min(1.0, left))
+            now = time.monotonic()
+            _say(recorder.second(now - began, runner.user_count, now - last))
+            last = now
+    finally:
+        # Requests under way get their answer, or are counted as timed out. Locust's own
+        # graceful stop may cut a request that a user begins in the same instant.
+        closing.set()
+        with gevent.Timeout(options.timeout_s + 1, False):
+            while recorder.started > recorder.requests:
+                gevent.sleep(0.005)
+        runner.stop()
+    ended = time.monotonic()
+    recorder.cut_unfinished()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = (used.ru_utime + used.ru_stime) / max(ended - began, 0.001) * 100
+    _say(
+        recorder.summary(duration_s=ended - began, users=options.users, generator_cpu=min(cpu, 100))
+    )
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    try:
+        run(LoadOptions.from_arguments(sys.argv[1:]))
+    except ClusterOpsError as error:
+        print(error.message, file=sys.stderr)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

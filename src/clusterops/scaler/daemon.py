@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control loop: observe, decide, write down, act. One loop, one action at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from clusterops.errors import ClusterOpsError
+from clusterops.scaler.decide import decide
+from clusterops.scaler.exporter import Exporter
+from clusterops.scaler.model import (
+    Action,
+    Decision,
+    Lease,
+    Observation,
+    Plan,
+    Policy,
+    State,
+    Trouble,
+)
+from clusterops.scaler.ports import Eyes, Hands
+from clusterops.scaler.reconcile import (
+    Rules,
+    Strikes,
+    after_failure,
+    after_success,
+    count_strikes,
+    initial_desired,
+    plan,
+    suspected,
+)
+from clusterops.scaler.record import alarms_of, failure_text, tick_record
+from clusterops.scaler.settings import ScalerSettings
+from clusterops.scaler.store import Store
+
+_LOG = logging.getLogger(__name__)
+_PRUNE_EVERY_S = 600.0
+#: Alarms under which the scaler changes nothing; the mode is then "paused".
+SAFETY_STOPS = ("load_balancer_unreachable", "server_manager_unreachable", "many_unhealthy")
+
+
+class HeldError(ClusterOpsError):
+    """Someone else holds the scaler."""
+
+
+@dataclass
+class Running:
+    """The action in progress. ``step`` is the playbook's task."""
+
+    action: Action
+    started_at: float
+    step: str = "starting"
+
+
+class Controller:
+    """The scaler's loop and everything the API asks of it."""
+
+    def __init__(
+        self,
+        settings: ScalerSettings,
+        store: Store,
+        eyes: Eyes,
+        hands: Hands,
+        policy: Policy,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.exporter = Exporter()
+        self.exporter.limits(settings.agents_min, settings.agents_max)
+        self._eyes = eyes
+        self._hands = hands
+        self._policy = policy
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._strikes: dict[str, Strikes] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._without_effect: Action | None = None  # succeeded just now; must not be due again
+        self._pruned_at = 0.0
+        self.state: State | None = store.load()
+        self._lease = store.load_lease()
+        self.running: Running | None = None
+        self.seen: Observation | None = None
+        self.last_known: Observation | None = None
+        self.decision: Decision | None = None
+        self.decided_at = 0.0
+        self.plan: Plan | None = None
+        self.alarms: dict[str, tuple[str, float]] = {}
+        self.alive_at = time.monotonic()
+        if store.moved_aside:
+            self.event(
+                "alarm",
+                f"the database was damaged; it was kept as {store.moved_aside.name} "
+                "and a new one begun",
+            )
+
+    # --- for the API ---------------------------------------------------------------------
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease in force."""
+        lease = self._lease
+        return lease if lease and self._clock() < lease.until else None
+
+    @property
+    def mode(self) -> str:
+        if self.lease:
+            return "held"
+        return "paused" if any(name in SAFETY_STOPS for name in self.alarms) else "auto"
+
+    def healthy(self, name: str) -> bool:
+        """Whether the last look found an agent fit to serve."""
+        seen = self.seen
+        agent = next((a for a in seen.agents if a.name == name), None) if seen else None
+        return bool(agent and agent.swept and agent.ready is not False and agent.has_metrics)
+
+    def set_desired(self, count: int) -> None:
+        """A person wants ``count`` agents; the policy stays above that for scaling_hold_s."""
+        now = self._clock()
+        until = now + self.settings.scaling_hold_s
+        self.store.save(desired=count, floor=count, floor_until=until)
+        self.state = replace(
+            self.state or State(count), desired=count, floor=count, floor_until=until
+        )
+        self.event("desired", f"{count} agents were asked for", desired=count)
+        self.wake()
+
+    def hold(self, holder: str, ttl_s: float) -> Lease:
+        """Start no new action for ``ttl_s``.
+
+        Raises:
+            HeldError: somebody else does so already.
+        """
+        lease = self.lease
+        if lease and lease.holder != holder:
+            raise HeldError(f"the scaler is held by '{lease.holder}'")
+        if not lease:
+            self.event("held", f"held by '{holder}' for {ttl_s:g} s", holder=holder)
+        return self._set_lease(Lease(holder, self._clock() + ttl_s))
+
+    def release(self, holder: str | None = None) -> bool:
+        """End the lease (of ``holder``, or whoever has it); False where there was none."""
+        lease = self.lease
+        if not lease:
+            return False
+        if holder is not None and lease.holder != holder:
+            raise HeldError(f"the scaler is held by '{lease.holder}'")
+        self._set_lease(None)
+        self.event("released", f"released by '{lease.holder}'", holder=lease.holder)
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """Make the next tick come now."""
+        self._wake.set()
+
+    def event(self, kind: str, message: str, agent: str | None = None, **data: object) -> None:
+        """Write something down for people, in the journal and in the store."""
+        level = logging.WARNING if kind in ("alarm", "failed") else logging.INFO
+        _LOG.log(level, "%s%s: %s", kind, f" {agent}" if agent else "", message)
+        self.store.add_event(self._clock(), kind, message, agent, **data)
+
+    # --- the loop ------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until ``stop`` is set; then end the action in progress and return."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                pause = await self._guarded_tick()
+                waking = asyncio.create_task(self._wake.wait())
+                await asyncio.wait(
+                    {stopping, waking}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
+                )
+                waking.cancel()
+        finally:
+            stopping.cancel()
+            if self._task:
+                self._hands.cancel()
+                await asyncio.wait({self._task}, timeout=10.0)
+
+    async def _guarded_tick(self) -> float:
+        try:
+            await self.tick()
+        except Exception as error:  # the loop is the one thing that must go on
+            _LOG.exception("a tick failed")
+            self.exporter.error()
+            self.alarms["tick_failed"] = (f"the last tick failed: {error}", self._clock())
+        self.alive_at = time.monotonic()
+        pause = self.settings.scaling_interval_s
+        return min(self.settings.confirm_after_s, pause) if suspected(self._strikes) else pause
+
+    async def tick(self) -> None:
+        """One round: look, eject what is dead, decide, write down, start an action."""
+        began = time.monotonic()
+        # An action that ends during the look makes the look a picture of the past.
+        acted = self.running is not None
+        seen = await self._eyes.observe()
+        acting = acted or self.running is not None
+        now = self._clock()
+        self.seen = seen
+        if seen.servers_known:
+            self.last_known = seen
+        self._strikes = count_strikes(self._strikes, seen)
+        if self.state is None and not self._initialise(seen):
+            self._raise_alarms(seen, Plan())
+            return
+        state = self._state()
+        before = plan(state.desired, seen, state, self._strikes, now, self._rules, acting=acting)
+        await self._eject(before)
+        self._raise_alarms(seen, before)
+        stop = next((name for name in SAFETY_STOPS if name in self.alarms), None)
+        decision = decide(
+            self._policy,
+            seen,
+            state,
+            now,
+            self.settings.limits,
+            acting=acting,
+            safety_stop=stop,
+        )
+        self.decision, self.decided_at = decision, now
+        if decision.desired != state.desired:
+            # Written before anything is done: a restart goes on towards the same number.
+            self._remember(desired=decision.desired, last_scaling_at=now)
+            self.event(
+                "decision",
+                f"{state.desired} to {decision.desired} agents: {decision.reason}",
+                desired=decision.desired,
+                direction=decision.direction,
+            )
+        state = self._state()
+        next_plan = plan(state.desired, seen, state, self._strikes, now, self._rules, acting=acting)
+        self.plan = next_plan
+        if not acting:
+            last, self._without_effect = self._without_effect, None
+            action = None if before.ejects else next_plan.action
+            if action and last and (action.kind, action.agent) == (last.kind, last.agent):
+                self._fail(action, "the playbook succeeded, but the agent is as it was before")
+            elif action:
+                self._start(action)
+        self.exporter.desired.set(state.desired)
+        self.exporter.tick(seen, time.monotonic() - began, self.mode, len(self.alarms))
+        self.store.add_tick(now, tick_record(seen, decision, next_plan, state))
+        if now - self._pruned_at > _PRUNE_EVERY_S:
+            self._pruned_at = now
+            self.store.prune(now - self.settings.ticks_kept_s, self.settings.events_kept)
+
+    async def close(self) -> None:
+        """Wait for the action in progress (tests; ``run`` ends it by itself)."""
+        if self._task:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    # --- the parts of a tick ---------------------------------------------------------------
+
+    @property
+    def _rules(self) -> Rules:
+        return self.settings.rules
+
+    def _state(self) -> State:
+        assert self.state is not None  # noqa: S101 - tick() sees to it
+        return replace(self.state, lease=self._lease)
+
+    def _initialise(self, seen: Observation) -> bool:
+        desired = initial_desired(seen, self.settings.agents_min, self.settings.agents_max)
+        if desired is None:
+            return False
+        self.store.save(desired=desired)
+        self.state = State(desired)
+        self.event("desired", f"starting with {desired} agents", desired=desired)
+        return True
+
+    async def _eject(self, before: Plan) -> None:
+        done = False
+        for eject in before.ejects:
+            try:
+                await self._eyes.eject(eject.agent)
+            except ClusterOpsError as error:
+                self.event("failed", f"could not be ejected: {error}", eject.agent)
+                continue
+            done = True
+            self.exporter.eject()
+            self.event("ejected", eject.reason, eject.agent)
+        if done:
+            self.wake()  # look again, and replace it, without waiting for the interval
+
+    def _raise_alarms(self, seen: Observation, before: Plan) -> None:
+        current = alarms_of(seen, before)
+        now = self._clock()
+        for name, text in current.items():
+            if name not in self.alarms:
+                self.event("alarm", text, alarm=name)
+        for name in self.alarms.keys() - current.keys():
+            self.event("alarm_cleared", f"{name} is over", alarm=name)
+        self.alarms = {
+            name: (text, self.alarms[name][1] if name in self.alarms else now)
+            for name, text in current.items()
+        }
+
+    def _start(self, action: Action) -> None:
+        now = self._clock()
+        self._remember(last_scaling_at=now)
+        self.event("started", f"{action.kind}: {action.reason}", action.agent, action=action.kind)
+        self.running = Running(action, now)
+        self._task = asyncio.create_task(self._act(self.running))
+
+    async def _act(self, running: Running) -> None:
+        action = running.action
+
+        def on_step(step: str) -> None:
+            running.step = step
+
+        try:
+            result = await self._hands.run(action, on_step)
+            self.exporter.action(action.kind, result)
+            self._remember(last_scaling_at=self._clock())
+            if result.ok:
+                self._without_effect = action
+                self._set_trouble(
+                    action.agent, after_success(self._trouble(action.agent), action.kind)
+                )
+                self.event(
+                    "finished",
+                    f"{action.kind} took {result.seconds:.1f} s",
+                    action.agent,
+                    action=action.kind,
+                    **result.as_dict(),
+                )
+            else:
+                self._fail(action, failure_text(result), **result.as_dict())
+            self.wake()
+        except Exception:
+            _LOG.exception("%s %s could not be finished", action.kind, action.agent)
+            self.exporter.error()
+        finally:
+            self.running = None
+            self._task = None
+
+    def _fail(self, action: Action, why: str, **data: object) -> None:
+        now = self._clock()
+        trouble = after_failure(self._trouble(action.agent), action.kind, now, self._rules)
+        self._set_trouble(action.agent, trouble)
+        wait = trouble.not_before - now
+        then = f"next try in {wait:.0f} s"
+        if trouble.quarantined_until > now:
+            then = f"set aside for {trouble.quarantined_until - now:.0f} s"
+        self.event(
+            "failed",
+            f"{action.kind}, attempt {trouble.failures}: {why}; {then}",
+            action.agent,
+            action=action.kind,
+            **data,
+        )
+
+    # --- memory ----------------------------------------------------------------------------
+
+    def _remember(self, **values: float) -> None:
+        self.store.save(**values)
+        self.state = replace(self._state(), **values)  # type: ignore[arg-type]
+
+    def _trouble(self, agent: str) -> Trouble:
+        return self._state().troubles.get(agent, Trouble())
+
+    def _set_trouble(self, agent: str, trouble: Trouble) -> None:
+        self.store.save_trouble(agent, trouble)
+        state = self._state()
+        self.state = replace(state, troubles={**state.troubles, agent: trouble})
+
+    def _set_lease(self, lease: Lease | None) -> Lease:
+        self.store.save_lease(lease)
+        self._lease = lease
+        return lease or Lease("", 0.0)

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scaler knows, wants and does, as frozen values. Times are Unix seconds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Direction = Literal["up", "down", "none"]
+PoolState = Literal["in_service", "draining", "out"]
+ActionKind = Literal["scale_up", "scale_down"]
+
+_AGENT_NAME = re.compile(r"^agent-([1-9][0-9]{0,4})$", re.ASCII)
+
+#: Server states in which a machine certainly serves nothing.
+DEAD_STATES = frozenset({"stopped", "absent", "paused", "error"})
+#: Server states in which a machine costs nothing (or is about to).
+OFF_STATES = frozenset({"stopped", "absent", "stopping"})
+
+
+def agent_number(name: str) -> int | None:
+    """The n of ``agent-n``, or None for any other name."""
+    match = _AGENT_NAME.match(name)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One agent as seen from outside; None always means "not known"."""
+
+    name: str
+    number: int
+    state: str | None = None  # the Server Manager's word, None when that is unreachable
+    address: str | None = None
+    pool: PoolState | None = None
+    pool_address: str | None = None
+    in_flight: int = 0
+    swept: bool = False  # its metrics and readiness were asked for
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    ready: bool | None = None
+
+    @property
+    def in_pool(self) -> bool:
+        return self.pool in ("in_service", "draining")
+
+    @property
+    def has_metrics(self) -> bool:
+        return self.cpu_percent is not None and self.memory_percent is not None
+
+    @property
+    def moved(self) -> bool:
+        """The pool would send requests to an address which the machine no longer has."""
+        if not (self.in_pool and self.pool_address and self.address and self.state == "running"):
+            return False
+        return self.pool_address.rsplit(":", 1)[0] != self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What the deployment document says, as far as the scaler needs it."""
+
+    name: str
+    release: str
+    port: int
+    ready_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at everything, at one moment."""
+
+    at: float
+    agents: tuple[Agent, ...] = ()
+    servers_known: bool = True
+    pool_known: bool = True
+    application: Application | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def in_service(self) -> tuple[Agent, ...]:
+        return tuple(a for a in self.agents if a.pool == "in_service")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The fences around every decision."""
+
+    agents_min: int
+    agents_max: int
+    cooldown_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Someone (``up``, a deploy) asked that no new action starts until then."""
+
+    holder: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Failed actions of one agent: when it may be tried again, and until when it is set aside."""
+
+    failures: int = 0
+    not_before: float = 0.0
+    quarantined_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the scaler remembers across restarts: what was requested, never what was observed."""
+
+    desired: int
+    floor: int = 0
+    floor_until: float = 0.0
+    last_scaling_at: float = 0.0
+    lease: Lease | None = None
+    troubles: dict[str, Trouble] = field(default_factory=dict)
+
+    def effective_floor(self, now: float) -> int:
+        return self.floor if now < self.floor_until else 0
+
+    def held(self, now: float) -> bool:
+        return self.lease is not None and now < self.lease.until
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule said about one number."""
+
+    rule: str
+    value: float | None
+    limit: float
+    fired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A policy's wish, before any guard."""
+
+    direction: Direction
+    reason: str
+    verdicts: tuple[Verdict, ...] = ()
+    blocked_by: str | None = None
+
+
+class Policy(Protocol):
+    """What a plug-in behind the entry point group ``clusterops.policies`` provides.
+
+    The class is called with the scaler's settings as keywords that the policy may pick from.
+    """
+
+    def recommend(self, observation: Observation, now: float) -> Recommendation:
+        """Say whether more or fewer agents are needed. Pure; must not keep state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many agents are wanted now, and why (not)."""
+
+    desired: int
+    direction: Direction
+    reason: str
+    verdicts: tuple[Verdict, ...] = ()
+    blocked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One run of one playbook for one agent."""
+
+    kind: ActionKind
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Eject:
+    """Take an agent out of the pool at once."""
+
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do next. At most one action; ``blocked_by`` says why there is none."""
+
+    ejects: tuple[Eject, ...] = ()
+    action: Action | None = None
+    blocked_by: str | None = None
+    alarms: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """How a playbook run ended. ``stages`` are (task, outcome, seconds)."""
+
+    ok: bool
+    seconds: float
+    stages: tuple[tuple[str, str, float], ...] = ()
+    failed_task: str | None = None
+    failed_host: str | None = None
+    message: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "seconds": round(self.seconds, 3),
+            "failed_task": self.failed_task,
+            "failed_host": self.failed_host,
+            "failure": self.message,
+            "stages": [[task, outcome, round(s, 3)] for task, outcome, s in self.stages],
+        }

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the control loop needs of the world; tests put their own in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from clusterops.scaler.model import Action, ActionResult, Observation
+
+
+class Eyes(Protocol):
+    """What the loop needs of an Observer."""
+
+    async def observe(self) -> Observation:
+        """Look at everything once; does not raise."""
+        ...
+
+    async def eject(self, agent: str) -> None:
+        """Take an agent out of the pool; raises ClusterOpsError where that fails."""
+        ...
+
+
+class Hands(Protocol):
+    """What the loop needs of an Actuator."""
+
+    async def run(self, action: Action, on_step: Callable[[str], None]) -> ActionResult:
+        """Do an action to its end, telling its steps; does not raise."""
+        ...
+
+    def cancel(self) -> None:
+        """Make an action in progress end soon."""
+        ...

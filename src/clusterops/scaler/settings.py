@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon's settings: one JSON file that the role ``scaler`` renders.
+
+Keys that cluster.yml knows keep their names from there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from clusterops.errors import UsageError
+from clusterops.scaler.model import Limits
+from clusterops.scaler.reconcile import Rules
+
+_CONFIG = Path("/etc/clusterops")
+_COLLECTION = Path("/opt/clusterops/collections/ansible_collections/clusterops/playground")
+_STATE = Path("/var/lib/clusterops")
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")]
+
+
+class ScalerSettings(BaseModel):
+    """Everything the scaler is told. Times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cluster_name: str = "playground"
+    server_manager_url: Url
+    server_manager_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    token_file: Path = _CONFIG / "token"
+    load_balancer_admin_url: Url = "http://127.0.0.1:8081"
+    deployment_file: Path = _CONFIG / "deployment.json"
+
+    listen_address: str = "0.0.0.0"  # noqa: S104 - the host reaches it from outside the node
+    listen_port: Annotated[int, Field(ge=0, le=65535)] = 9000
+
+    agents_min: Annotated[int, Field(ge=0, le=50)] = 1
+    agents_max: Annotated[int, Field(ge=1, le=50)] = 4
+    scaling_policy: str = "threshold"
+    scaling_interval_s: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
+    scaling_cooldown_s: Seconds = 30.0
+    scaling_hold_s: Seconds = 300.0
+    scale_up_cpu_percent: Percent = 70.0
+    scale_up_memory_percent: Percent = 80.0
+    scale_down_cpu_percent: Percent = 30.0
+    scale_down_memory_percent: Percent = 40.0
+
+    metrics_port: Port = 5100
+    sweep_timeout_s: Annotated[float, Field(gt=0, le=60)] = 3.0
+    confirm_after_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    silent_sweeps: Annotated[int, Field(ge=1, le=100)] = 2
+    unready_sweeps: Annotated[int, Field(ge=1, le=1000)] = 6
+
+    playbook_scale_up: Path = _COLLECTION / "playbooks/scale_up.yml"
+    playbook_scale_down: Path = _COLLECTION / "playbooks/scale_down.yml"
+    inventory: Path = _CONFIG / "inventory"
+    ansible_config: Path = _CONFIG / "ansible.cfg"
+    action_timeout_s: Annotated[float, Field(ge=1, le=3600)] = 300.0
+    backoff_s: Seconds = 5.0
+    backoff_limit_s: Seconds = 120.0
+    quarantine_failures: Annotated[int, Field(ge=1, le=100)] = 3
+    quarantine_s: Seconds = 600.0
+
+    state_dir: Path = _STATE
+    ticks_kept_s: Annotated[float, Field(ge=60, le=31_536_000)] = 86_400.0
+    events_kept: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+
+    @model_validator(mode="after")
+    def _rules_between_keys(self) -> ScalerSettings:
+        problems = []
+        if self.agents_min > self.agents_max:
+            problems.append(
+                f"agents_min: {self.agents_min} is more than agents_max ({self.agents_max})"
+            )
+        for metric in ("cpu", "memory"):
+            low = getattr(self, f"scale_down_{metric}_percent")
+            high = getattr(self, f"scale_up_{metric}_percent")
+            if low >= high:
+                problems.append(
+                    f"scale_down_{metric}_percent: {low:g} must be below "
+                    f"scale_up_{metric}_percent ({high:g})"
+                )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.agents_min, self.agents_max, self.scaling_cooldown_s)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            agents_max=self.agents_max,
+            silent_sweeps=self.silent_sweeps,
+            unready_sweeps=self.unready_sweeps,
+            backoff_s=self.backoff_s,
+            backoff_limit_s=self.backoff_limit_s,
+            quarantine_failures=self.quarantine_failures,
+            quarantine_s=self.quarantine_s,
+        )
+
+    @property
+    def database(self) -> Path:
+        return self.state_dir / "scaler.sqlite3"
+
+    @property
+    def runner_dir(self) -> Path:
+        return self.state_dir / "runner"
+
+
+def load_settings(path: Path) -> ScalerSettings:
+    """Read and check the settings file.
+
+    Raises:
+        UsageError: every problem on one line, each with its key.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is not valid JSON: {error}") from error
+    try:
+        return ScalerSettings.model_validate(data)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "value_error":
+                problems.append(str(problem["ctx"]["error"]))
+            elif problem["type"] == "extra_forbidden":
+                problems.append(f"{key}: unknown key")
+            elif problem["type"] == "missing":
+                problems.append(f"{key}: is missing")
+            else:
+                problems.append(f"{key}: found {problem.get('input')!r}; {problem['msg']}")
+        raise UsageError(f"{path}: " + "; ".join(problems)) from error

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scaler's memory: requested state, back-offs, ticks and events, in one SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from clusterops.errors import ClusterOpsError
+from clusterops.scaler.model import Lease, State, Trouble
+
+_LOG = logging.getLogger(__name__)
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS troubles (agent TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ticks (id INTEGER PRIMARY KEY, at REAL NOT NULL, data TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS ticks_at ON ticks (at);
+CREATE TABLE IF NOT EXISTS events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL,
+  agent TEXT, message TEXT NOT NULL, data TEXT NOT NULL
+);
+"""
+
+
+class Store:
+    """Small synchronous calls; every write is on disk when the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database, or put a damaged one aside and start anew.
+
+        Raises:
+            ClusterOpsError: the file cannot be created or written.
+        """
+        self.path = path
+        self.moved_aside: Path | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._db = _open(path)
+            except sqlite3.OperationalError:
+                raise
+            except (sqlite3.DatabaseError, _Damaged) as error:
+                self.moved_aside = _move_aside(path)
+                _LOG.error("%s is damaged (%s); kept as %s", path, error, self.moved_aside)
+                self._db = _open(path)
+        except (OSError, sqlite3.Error) as error:
+            raise ClusterOpsError(
+                f"{path}: the scaler's database cannot be opened: {error}",
+                remedy="check the folder's owner and free space",
+            ) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    # --- requested state ---------------------------------------------------------------
+
+    def load(self) -> State | None:
+        """The remembered state, or None where no desired number was ever set."""
+        values = {key: json.loads(text) for key, text in self._db.execute("SELECT * FROM state")}
+        if "desired" not in values:
+            return None
+        lease = values.get("lease")
+        return State(
+            desired=int(values["desired"]),
+            floor=int(values.get("floor", 0)),
+            floor_until=float(values.get("floor_until", 0.0)),
+            last_scaling_at=float(values.get("last_scaling_at", 0.0)),
+            lease=Lease(lease["holder"], lease["until"]) if lease else None,
+            troubles={
+                agent: Trouble(**json.loads(text))
+                for agent, text in self._db.execute("SELECT * FROM troubles")
+            },
+        )
+
+    def load_lease(self) -> Lease | None:
+        """The lease alone: it may exist before a desired number does."""
+        row = self._db.execute("SELECT value FROM state WHERE key = 'lease'").fetchone()
+        lease = json.loads(row[0]) if row else None
+        return Lease(lease["holder"], lease["until"]) if lease else None
+
+    def save(self, **values: Any) -> None:
+        """Set keys of the state (desired, floor, floor_until, last_scaling_at) together."""
+        with self._write() as db:
+            for key, value in values.items():
+                db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, json.dumps(value)))
+
+    def save_lease(self, lease: Lease | None) -> None:
+        self.save(lease=asdict(lease) if lease else None)
+
+    def save_trouble(self, agent: str, trouble: Trouble) -> None:
+        with self._write() as db:
+            if trouble == Trouble():
+                db.execute("DELETE FROM troubles WHERE agent = ?", (agent,))
+            else:
+                db.execute(
+                    "INSERT OR REPLACE INTO troubles VALUES (?, ?)",
+                    (agent, json.dumps(asdict(trouble))),
+                )
+
+    # --- history -----------------------------------------------------------------------
+
+    def add_tick(self, at: float, data: dict[str, Any]) -> None:
+        with self._write() as db:
+            db.execute("INSERT INTO ticks (at, data) VALUES (?, ?)", (at, json.dumps(data)))
+
+    def add_event(
+        self, at: float, kind: str, message: str, agent: str | None = None, **data: Any
+    ) -> None:
+        with self._write() as db:
+            db.execute(
+                "INSERT INTO events (at, kind, agent, message, data) VALUES (?, ?, ?, ?, ?)",
+                (at, kind, agent, message, json.dumps(data)),
+            )
+
+    def events(self, limit: int = 100, kind: str | None = None) -> list[dict[str, Any]]:
+        """The latest events, newest first."""
+        rows = self._db.execute(
+            "SELECT id, at, kind, agent, message, data FROM events"
+            " WHERE ?1 IS NULL OR kind = ?1 ORDER BY id DESC LIMIT ?2",
+            (kind, limit),
+        )
+        return [
+            {"id": i, "at": at, "kind": k, "agent": agent, "message": text, **json.loads(data)}
+            for i, at, k, agent, text, data in rows
+        ]
+
+    def ticks(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The latest ticks, newest first."""
+        rows = self._db.execute("SELECT at, data FROM ticks ORDER BY id DESC LIMIT ?", (limit,))
+        return [{"at": at, **json.loads(data)} for at, data in rows]
+
+    def prune(self, ticks_before: float, events_kept: int) -> None:
+        """Forget old history."""
+        with self._write() as db:
+            db.execute("DELETE FROM ticks WHERE at < ?", (ticks_before,))
+            db.execute(
+                "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (events_kept,)
+            )
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._db:  # commits, or rolls back
+            yield self._db
+
+
+class _Damaged(Exception):
+    """The file opens, but its content cannot be trusted."""
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise _Damaged(verdict)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _SCHEMA_VERSION):
+            raise _Damaged(f"schema version {version}, expected {_SCHEMA_VERSION}")
+        db.executescript(_SCHEMA)
+        db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        _check_content(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_content(db: sqlite3.Connection) -> None:
+    """A sound file with nonsense in it must not stop every later start."""
+    try:
+        for (text,) in db.execute("SELECT value FROM state"):
+            json.loads(text)
+        for (text,) in db.execute("SELECT value FROM troubles"):
+            Trouble(**json.loads(text))
+        for key, kind in (("desired", int), ("floor", int), ("last_scaling_at", (int, float))):
+            row = db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+            if row and not isinstance(json.loads(row[0]), kind):
+                raise ValueError(f"{key} is {row[0]}")
+    except (TypeError, ValueError, sqlite3.OperationalError) as error:
+        raise _Damaged(str(error)) from error
+
+
+def _move_aside(path: Path) -> Path:
+    """Rename the database and its journal files; the newest damaged copy is kept."""
+    target = path.with_name(path.name + ".damaged")
+    for suffix in ("", "-wal", "-shm"):
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            source.replace(target.with_name(target.name + suffix))
+    return target

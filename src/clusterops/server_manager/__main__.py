@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Server Manager as a process: ``python -m clusterops.server_manager``.
+
+It keeps nothing in memory that matters: what machines exist is asked of the provider, so it can
+be killed at any time and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from clusterops.config import ClusterConfig
+from clusterops.errors import ClusterOpsError, ExitCode
+from clusterops.server_manager.app import create_app
+from clusterops.server_manager.driver import Cluster
+from clusterops.server_manager.listen import LOOPBACK, only_one, open_sockets
+from clusterops.server_manager.providers import open_driver
+from clusterops.server_manager.service import Service
+from clusterops.server_manager.settings import ConfigSource
+from clusterops.server_manager.telemetry import Telemetry
+from clusterops.ssh_identity import ensure_identity, seed_files
+from clusterops.state import State, cluster_file
+
+SHUTDOWN_S = 5
+
+log = logging.getLogger("clusterops.server_manager")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m clusterops.server_manager", description="Serve the Server Manager API."
+    )
+    parser.add_argument(
+        "--cluster-file",
+        type=Path,
+        default=cluster_file(),
+        help="the cluster.yml to serve (default: %(default)s)",
+    )
+    path = parser.parse_args(arguments).cluster_file.absolute()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr,
+        format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
+    )  # fmt: skip
+    try:
+        source = ConfigSource(path)
+        state = State.beside(path)
+        state.create()
+        with only_one(state):
+            _serve(source, state)
+    except ClusterOpsError as error:
+        print(f"server-manager: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except OSError as error:
+        print(f"server-manager: {error.strerror}: {error.filename or path}", file=sys.stderr)
+        return int(ExitCode.FAILED)
+    return int(ExitCode.DONE)
+
+
+def _serve(source: ConfigSource, state: State) -> None:
+    config = source.current()
+    ensure_identity(state)
+    driver = open_driver(config.cluster_provider, _cluster(config))
+    driver.prepare()
+    port = config.port_server_manager
+    sockets = open_sockets(port, driver.host_address())
+    telemetry = Telemetry()
+    service = Service(
+        config=source.current,
+        driver=driver,
+        make_seed=lambda name, addresses: dict(seed_files(state, name, addresses)),
+        url_for=lambda host: f"http://{host}:{port}",
+        observe=telemetry.driver_call,
+    )
+    app = create_app(
+        service, token=state.token(), telemetry=telemetry, config_problem=lambda: source.problem
+    )
+    state.write_endpoint(f"http://{LOOPBACK}:{port}")
+    places = ", ".join("{}:{}".format(*opened.getsockname()) for opened in sockets)
+    log.info(
+        "serving cluster=%s provider=%s on %s", config.cluster_name, driver.provider, places
+    )  # fmt: skip
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,  # the guard logs requests, without headers
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+    )
+    # uvicorn stops gracefully, then raises the signal again: that must not end this process
+    # before its pid file is gone.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        server.run(sockets=sockets)
+    finally:
+        service.close()
+    log.info("stopped")
+
+
+def _cluster(config: ClusterConfig) -> Cluster:
+    return Cluster(name=config.cluster_name, bind_address=config.cluster_bind_address)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

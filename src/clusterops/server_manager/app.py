@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Server Manager API over HTTP. Its fields, statuses and sentences are a contract."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from clusterops import __version__
+from clusterops.errors import ClusterOpsError
+from clusterops.server_manager import schemas
+from clusterops.server_manager.driver import DriverError, NameTaken, UnknownServer, printable
+from clusterops.server_manager.guard import Guard
+from clusterops.server_manager.service import NameNotAllowed, Service
+from clusterops.server_manager.telemetry import CONTENT_TYPE, Telemetry
+
+log = logging.getLogger(__name__)
+
+SERVERS = "/api/v1/servers"
+POWER = f"{SERVERS}/power"
+INTERNAL = "an internal error, described in the Server Manager's log"
+
+
+def create_app(
+    service: Service,
+    *,
+    token: str,
+    telemetry: Telemetry | None = None,
+    config_problem: Callable[[], str | None] = lambda: None,
+) -> FastAPI:
+    """The ASGI application.
+
+    Args:
+        config_problem: why the cluster.yml on disk is not the one in force, or None.
+    """
+    telemetry = telemetry or Telemetry()
+    app = FastAPI(
+        title="Server Manager API",
+        description="Creates, starts, stops and lists the machines of one cluster.",
+        version=__version__,
+        redirect_slashes=False,
+        redoc_url=None,
+        responses={401: {"model": schemas.ErrorBody}, 500: {"model": schemas.ErrorBody}},
+    )
+    app.add_middleware(Guard, token=token, count=telemetry.request)
+    _add_error_handlers(app)
+
+    @app.get("/", response_model=schemas.Banner)
+    async def banner() -> schemas.Banner:
+        return schemas.Banner()
+
+    @app.get("/health", response_model=schemas.Health)
+    async def health() -> schemas.Health:
+        return schemas.Health(config="stale" if config_problem() else "current")
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        try:
+            servers = await service.list()
+        except ClusterOpsError:
+            servers = None
+        return Response(telemetry.render(servers), media_type=CONTENT_TYPE)
+
+    @app.get("/api/v1/cluster", response_model=schemas.ClusterBody)
+    async def cluster() -> dict[str, Any]:
+        return await service.cluster()
+
+    @app.get(SERVERS, response_model=schemas.ServerList)
+    async def list_servers() -> schemas.ServerList:
+        found = await service.list()
+        return schemas.ServerList(servers=[schemas.ServerBody.of(server) for server in found])
+
+    @app.post(
+        SERVERS,
+        response_model=schemas.ServerBody,
+        status_code=201,
+        responses={
+            200: {"model": schemas.ServerBody, "description": "It exists."},
+            **_refusals(400, 409),
+        },
+        openapi_extra=_takes(schemas.CreateRequest),
+    )
+    async def create_server(request: Request, response: Response) -> schemas.ServerBody:
+        name = _text(await _json_object(request), "name")
+        server, created = await service.create(name)
+        response.status_code = 201 if created else 200
+        return schemas.ServerBody.of(server)
+
+    @app.post(
+        POWER,
+        response_model=schemas.StatusBody,
+        responses=_refusals(400, 404),
+        openapi_extra=_takes(schemas.PowerRequest),
+    )
+    async def power(request: Request) -> schemas.StatusBody:
+        body = await _json_object(request)
+        action = _action(body)
+        name = _text(body, "server")
+        try:
+            changed = await service.power(action, name)
+        except UnknownServer:
+            raise
+        except Exception as error:
+            if not isinstance(error, ClusterOpsError):
+                log.exception("power %s of %r failed", action, name)
+            reason = str(error) if isinstance(error, ClusterOpsError) else INTERNAL
+            raise HTTPException(500, f"Failed to perform {action} on '{name}': {reason}") from error
+        done = f"turned {action} successfully" if changed else f"was already {action}"
+        # The contract's two sentences: "Server 'x' turned on successfully." / "… was already on."
+        return schemas.StatusBody(status=f"Server '{name}' {done}.")
+
+    # Without this, GET …/power would be a look at a machine named "power".
+    @app.api_route(POWER, methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def power_only_by_post() -> None:
+        raise HTTPException(405, headers={"Allow": "POST"})
+
+    @app.get(SERVERS + "/{name}", response_model=schemas.ServerBody, responses=_refusals(404))
+    async def get_server(name: str) -> schemas.ServerBody:
+        return schemas.ServerBody.of(await service.get(name))
+
+    @app.delete(SERVERS + "/{name}", response_model=schemas.StatusBody, responses=_refusals(404))
+    async def delete_server(name: str) -> schemas.StatusBody:
+        await service.delete(name)
+        return schemas.StatusBody(status=f"Server '{name}' was deleted.")
+
+    return app
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        text = {404: "Not found.", 405: "Method not allowed."}.get(error.status_code, error.detail)
+        return _error(error.status_code, text, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _error(400, "Invalid request.")
+
+    @app.exception_handler(ClusterOpsError)
+    async def refused(request: Request, error: ClusterOpsError) -> JSONResponse:
+        return _error(_status(error), str(error))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return _error(500, f"The request failed: {INTERNAL}.")
+
+
+def _status(error: ClusterOpsError) -> int:
+    if isinstance(error, UnknownServer):
+        return 404
+    if isinstance(error, NameNotAllowed):
+        return 400
+    if isinstance(error, NameTaken):
+        return 409
+    if not isinstance(error, DriverError):
+        log.error("failed outside of the driver: %s", error)
+    return 500
+
+
+def _error(status: int, text: str, headers: Any = None) -> JSONResponse:
+    safe = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are valid JSON
+    return JSONResponse({"error": safe}, status, headers=headers)
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, "Invalid JSON.") from error
+    if not isinstance(body, dict):
+        raise HTTPException(400, "Invalid JSON: expected an object.")
+    return body
+
+
+def _action(body: dict[str, Any]) -> Literal["on", "off"]:
+    action = body.get("action")
+    if action == "on":
+        return "on"
+    if action == "off":
+        return "off"
+    found = "nothing" if action is None else f"'{printable(str(action))}'"
+    raise HTTPException(400, f"Invalid action: found {found}; allowed: 'on', 'off'.")
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    if isinstance(value, str) and value:
+        return value
+    if value is None or value == "":
+        raise HTTPException(400, f"Missing '{key}'.")
+    raise HTTPException(400, f"Invalid '{key}': expected text.")
+
+
+def _takes(model: type[BaseModel]) -> dict[str, Any]:
+    """The body is read by hand, for the contract's own errors; this describes it."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": model.model_json_schema()}},
+        }
+    }
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": schemas.ErrorBody} for status in statuses}

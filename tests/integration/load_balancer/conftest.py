@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Debian 13 machine in a container with the role load_balancer applied, and upstreams in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+IMAGE_FOLDER = Path(__file__).parent / "image"
+IMAGE = "clusterops-test/load-balancer"
+PORTS = (7001, 7002, 7003, 7004)
+
+# A container that is a machine, also where the host lacks full privileges.
+RUN_OPTIONS = [
+    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"),
+    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+    *("--security-opt", "systempaths=unconfined", "--cgroupns=private"),
+    *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
+]
+CGROUP_V1_INIT = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
+
+
+def run(*command: str, stdin: str | None = None, check: bool = True, **options: Any) -> str:
+    """Run a command and return its output; fails the test with both outputs."""
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=180, check=False, **options
+    )
+    if check and done.returncode:
+        pytest.fail(f"{command[:6]} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+class Machine:
+    """The container: where the load balancer runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.address = run(
+            "docker", "inspect", "-f", "{{.NetworkSettings.IPAddress}}", name
+        ).strip()
+
+    def sh(self, script: str, check: bool = True) -> str:
+        """Run a shell script in the machine."""
+        return run("docker", "exec", self.name, "sh", "-c", script, check=check)
+
+    def calls(self, requests: list[tuple[str, str, object]]) -> list[tuple[int, Any]]:
+        """Send requests from inside; bodies that are no strings become JSON."""
+        ready = [
+            [method, url, body if body is None or isinstance(body, str) else json.dumps(body)]
+            for method, url, body in requests
+        ]
+        command = ("docker", "exec", "-i", self.name, "python3", "/opt/test/calls.py")
+        answers = json.loads(run(*command, stdin=json.dumps(ready)))
+        return [(status, _value(text)) for status, text in answers]
+
+    def admin(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """One request to the administration interface."""
+        return self.calls([(method, f"http://127.0.0.1:8081{path}", body)])[0]
+
+    def put(self, **agents: str) -> None:
+        """Put agents, e.g. ``a="127.0.0.1:7001 draining"`` (in_service when left out)."""
+        requests: list[tuple[str, str, object]] = []
+        for name, text in agents.items():
+            address, _, state = text.partition(" ")
+            body = {"address": address, "state": state or "in_service"}
+            requests.append(("PUT", f"http://127.0.0.1:8081/agents/{name}", body))
+        for status, value in self.calls(requests):
+            assert status == 200, value
+
+    def empty(self) -> None:
+        """Remove every agent."""
+        agents = self.status()
+        self.calls([("DELETE", f"http://127.0.0.1:8081/agents/{a}", None) for a in agents])
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """GET /lb/status, by name."""
+        status, value = self.calls([("GET", "http://127.0.0.1/lb/status", None)])[0]
+        assert status == 200
+        return {agent["name"]: agent for agent in value["agents"]}
+
+    def reset_upstreams(self, slow: dict[int, float] | None = None) -> None:
+        """Forget the upstreams' counts and set how many seconds each takes."""
+        self.calls([("POST", "http://127.0.0.1:7001/reset", slow or {})])
+
+    def release(self) -> None:
+        """Let the upstreams answer what they hold."""
+        self.calls([("POST", "http://127.0.0.1:7001/release", None)])
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What the upstreams have executed (by id) and served (by port)."""
+        value = self.calls([("GET", "http://127.0.0.1:7001/counts", None)])[0][1]
+        assert isinstance(value, dict)
+        return value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+class Playbooks:
+    """Runs plays against the machine through Ansible's docker connection."""
+
+    def __init__(self, folder: Path, machine: str) -> None:
+        self.folder = folder
+        self.inventory = folder / "inventory.yml"
+        host = {
+            "ansible_host": machine,
+            "ansible_connection": "community.docker.docker",
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+        self.inventory.write_text(yaml.safe_dump({"all": {"hosts": {"control-1": host}}}))
+        (folder / "ansible.cfg").touch()
+        self.environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_PIPELINING": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def play(self, *options: str, **content: Any) -> dict[str, Any]:
+        """Run one play and return its statistics and, by task name, its results."""
+        play = {"hosts": "all", "gather_facts": False, **content}
+        playbook = self.folder / "playbook.yml"
+        playbook.write_text(yaml.safe_dump([play]))
+        program = str(Path(sys.executable).parent / "ansible-playbook")
+        command = (program, "-i", str(self.inventory), *options, str(playbook))
+        output = run(*command, check=False, env=self.environment)
+        assert "{" in output, f"{output}\n{run(*command, env=self.environment)}"
+        value = json.loads(output[output.index("{") :])
+        return {
+            "stats": value["stats"]["control-1"],
+            "tasks": {
+                task["task"]["name"]: task["hosts"]["control-1"]
+                for played in value["plays"]
+                for task in played["tasks"]
+                if "control-1" in task["hosts"]
+            },
+        }
+
+    def role(self, *options: str, **variables: Any) -> dict[str, Any]:
+        """Apply the role load_balancer."""
+        role = {"role": "clusterops.playground.load_balancer", **variables}
+        return self.play(*options, roles=[role])
+
+    def agents(self, *tasks: dict[str, Any]) -> list[dict[str, Any]]:
+        """Run the module load_balancer_agent several times; returns the results."""
+        ready = []
+        for i, params in enumerate(tasks):
+            module = {k: v for k, v in params.items() if k != "check_mode"}
+            ready.append(
+                {
+                    "name": f"Call {i}",
+                    "clusterops.playground.load_balancer_agent": module,
+                    "check_mode": params.get("check_mode", False),
+                    "ignore_errors": True,
+                }
+            )
+        results = self.play(tasks=ready)["tasks"]
+        return [results[task["name"]] for task in ready]
+
+
+@pytest.fixture(scope="session")
+def container() -> Iterator[str]:
+    """A running machine with the packages, before the role."""
+    defaults = yaml.safe_load((ROOT / "roles/load_balancer/defaults/main.yml").read_text())
+    packages = " ".join(defaults["load_balancer_packages"])
+    run(
+        *("docker", "build", "-q", "--network", "host", "-t", IMAGE),
+        *("--build-arg", f"PACKAGES={packages}", str(IMAGE_FOLDER)),
+    )
+    name = f"clusterops-test-load-balancer-{uuid.uuid4().hex[:8]}"
+    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    arguments = [] if unified else CGROUP_V1_INIT
+    run("docker", "run", "-d", "--name", name, *RUN_OPTIONS, IMAGE, "/sbin/init", *arguments)
+    try:
+        ready = "for i in $(seq 100); do systemctl is-system-running --wait 2>/dev/null && exit 0;"
+        run("docker", "exec", name, "sh", "-c", ready + " sleep 0.1; done; systemctl --failed")
+        ports = [str(port) for port in PORTS]
+        run("docker", "exec", "-d", name, "python3", "/opt/test/upstream.py", *ports)
+        yield name
+    finally:
+        run("docker", "rm", "-f", "-v", name, check=False)
+
+
+@pytest.fixture(scope="session")
+def playbooks(container: str, tmp_path_factory: pytest.TempPathFactory) -> Playbooks:
+    """Ansible for the machine."""
+    return Playbooks(tmp_path_factory.mktemp("playbooks"), container)
+
+
+@pytest.fixture(scope="session")
+def applied(playbooks: Playbooks) -> dict[str, Any]:
+    """The first run of the role."""
+    return playbooks.role()
+
+
+@pytest.fixture
+def lb(container: str, applied: dict[str, Any]) -> Iterator[Machine]:
+    """The machine with the role applied, an empty pool and fresh upstreams."""
+    assert applied["stats"]["failures"] == 0, applied["tasks"]
+    machine = Machine(container)
+    machine.reset_upstreams()
+    yield machine
+    machine.release()
+    machine.empty()

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from clusterops.cli import load, main
+from clusterops.load.options import LoadOptions
+
+SECOND = {
+    "type": "second", "t": 1.0, "users": 5, "rps": 100.0, "p50": 2.0, "p95": 3.0, "p99": None,
+    "requests": 100, "failures": 1, "served_by": {"agent-1": 99},
+}  # fmt: skip
+SUMMARY = {
+    "type": "summary", "duration_s": 3.0, "users": 5, "requests": 300, "failures": 1,
+    "requests_per_s": 100.0,
+    "latency_ms": {"p50": 2.0, "p95": 3.0, "p99": 4.0, "max": 9.0},
+    "errors": [{"error": "POST calculate: connection reset", "count": 1}],
+    "statuses": {"200": 299}, "served_by": {}, "generator_cpu_percent": 97.0,
+}  # fmt: skip
+
+
+class FakeRun:
+    """Says what the test wants; Ctrl-C comes where a KeyboardInterrupt is among the lines."""
+
+    script: list[Any] = []  # noqa: RUF012
+    options: LoadOptions
+    interrupted = False
+
+    def __init__(self, options: LoadOptions) -> None:
+        type(self).options = options
+        type(self).interrupted = False
+        self._left = list(self.script)
+
+    def __enter__(self) -> FakeRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def interrupt(self) -> None:
+        type(self).interrupted = True
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        while self._left:
+            line = self._left.pop(0)
+            if isinstance(line, type) and issubclass(line, BaseException):
+                raise line
+            yield dict(line)
+
+
+@pytest.fixture
+def run(state: Any, monkeypatch: pytest.MonkeyPatch) -> type[FakeRun]:
+    class Run(FakeRun):
+        script = [SECOND, SUMMARY]  # noqa: RUF012
+
+    class Connection:
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(load, "LoadRun", Run)
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: Connection())
+    return Run
+
+
+def test_json_prints_only_the_summary(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "--json", "--duration", "3"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == {key: value for key, value in SUMMARY.items() if key != "type"}
+
+
+def test_the_default_url_is_the_load_balancer_of_cluster_yml(run: Any, state: Any) -> None:
+    state.cluster_file.write_text("port_load_balancer: 8123\n")
+    main(["load", "--json"])
+    assert run.options.url == "http://127.0.0.1:8123"
+    assert (run.options.users, run.options.duration_s) == (50, 60)
+    assert (run.options.think_min_s, run.options.think_max_s) == (0.05, 0.1)
+
+
+def test_people_read_lines_and_a_summary(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load"]) == 0
+    out = capsys.readouterr().out
+    assert "100 requests/s" in out.splitlines()[0]
+    assert "1 x POST calculate: connection reset" in out
+    assert "generator itself used a whole core" in out
+
+
+def test_ctrl_c_ends_the_run_with_its_summary(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run.script = [SECOND, KeyboardInterrupt, SECOND, SUMMARY]
+    assert main(["load", "--json"]) == 130
+    assert run.interrupted
+    assert json.loads(capsys.readouterr().out)["requests"] == 300
+
+
+def test_a_second_ctrl_c_does_not_wait(run: Any) -> None:
+    run.script = [KeyboardInterrupt, KeyboardInterrupt, SUMMARY]
+    assert main(["load"]) == 130
+
+
+def test_no_right_answer_at_all_is_a_failure(run: Any) -> None:
+    run.script = [{**SUMMARY, "requests": 9, "failures": 9}]
+    assert main(["load", "--json"]) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.1:80", "http://example.org", "http://127.0.0.1@example.org/"]
+)
+def test_other_machines_are_refused(run: Any, capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert main(["load", "--url", url]) == 2
+    assert "http://127.0.0.1:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--duration", "4000"],
+        ["--duration", "0"],
+        ["--duration", "nan"],
+        ["--users", "0"],
+        ["--ramp", "90"],
+        ["--think-time", "fast"],
+        ["--think-time", "0.5-0.1"],
+        ["--path", "health"],
+        ["--path", "//example.org/"],
+        ["--path", "/a b"],
+    ],
+)
+def test_bad_options_are_exit_2(
+    run: Any, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(["load", *arguments]) == 2
+    assert "allowed:" in capsys.readouterr().err
+
+
+def test_a_refused_connection_is_not_running(
+    state: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert main(["load"]) == 3
+    err = capsys.readouterr().err
+    assert "Nothing answers at http://127.0.0.1:8080: Connection refused" in err
+
+
+def test_the_live_view_shows_the_curve() -> None:
+    from rich.console import Console
+
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(load.screen(SECOND, [10, 50, 100], LoadOptions("http://x", 5, 60)))
+    assert "▁▅█" in shown.get()
+    assert "agent-1 99" in shown.get()

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clusterops.scaler.api import make_app
+from clusterops.scaler.daemon import Controller
+from clusterops.scaler.policies.threshold import ThresholdPolicy
+from clusterops.scaler.settings import ScalerSettings
+from clusterops.scaler.store import Store
+from tests.unit.scaler.builders import agent
+from tests.unit.scaler.test_daemon import World
+
+TOKEN = {"Authorization": "Bearer s3cret"}
+
+
+@pytest.fixture
+async def controller(tmp_path: Path) -> Controller:
+    (tmp_path / "token").write_text("s3cret\n")
+    settings = ScalerSettings(
+        server_manager_url="http://x:1", state_dir=tmp_path, token_file=tmp_path / "token"
+    )
+    world = World()
+    world.agents[2] = agent(2, "draining")
+    store = Store(settings.database)
+    made = Controller(settings, store, world, world, ThresholdPolicy(), lambda: world.now)
+    made.hold("test", 30)
+    await made.tick()
+    return made
+
+
+@pytest.fixture
+async def client(controller: Controller) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=make_app(controller), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://scaler:9000") as made:
+        yield made
+
+
+async def test_status_has_the_promised_fields(client: httpx.AsyncClient) -> None:
+    status = (await client.get("/api/v1/status")).json()
+    assert status["mode"] == "held"
+    assert (status["desired"], status["min"], status["max"]) == (1, 1, 4)
+    assert status["last_decision"].keys() >= {"at", "action", "reason"}
+    assert status["action"] is None and status["alarms"] == []
+    one = status["agents"][0]
+    assert one["name"] == "agent-1" and one["state"] == "running"
+    assert one["in_service"] is True and one["healthy"] is True
+    assert (one["cpu_percent"], one["memory_percent"], one["in_flight"]) == (50.0, 50.0, 0)
+    assert status["load_balancer"]["agents"][1] == {
+        "name": "agent-2",
+        "address": "10.0.0.102:5000",
+        "state": "draining",
+        "in_flight": 0,
+    }
+    assert status["application"] == {"name": "fibonacci", "release": "r1", "healthy": True}
+
+
+async def test_reading_needs_no_token(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health")).json()["status"] == "healthy"
+    assert "clusterops_scaler_desired_agents 1.0" in (await client.get("/metrics")).text
+    page = await client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    events = (await client.get("/api/v1/events?limit=1")).json()["events"]
+    assert len(events) == 1 and events[0]["at"].endswith("Z")
+    assert len((await client.get("/api/v1/ticks")).json()["ticks"]) == 1
+    assert (await client.get("/api/v1/prometheus-targets")).json() == [
+        {
+            "targets": [f"10.0.0.10{n}:5100"],
+            "labels": {"node": f"agent-{n}", "__metrics_path__": "/metrics"},
+        }
+        for n in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}]
+)
+async def test_changes_need_the_token(
+    client: httpx.AsyncClient, controller: Controller, headers: dict[str, str]
+) -> None:
+    for method, path in (("POST", "desired"), ("POST", "hold"), ("DELETE", "hold")):
+        answer = await client.request(
+            method, f"/api/v1/{path}", headers=headers, content=b'{"desired": 3}'
+        )
+        assert answer.status_code == 401 and "error" in answer.json()
+    assert controller.state and controller.state.desired == 1
+
+
+async def test_other_sites_are_refused(client: httpx.AsyncClient) -> None:
+    for origin, status in (
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("http://scaler:9000", 200),
+    ):
+        answer = await client.post(
+            "/api/v1/desired", headers={**TOKEN, "Origin": origin}, json={"desired": 2}
+        )
+        assert answer.status_code == status
+
+
+async def test_desired(client: httpx.AsyncClient, controller: Controller) -> None:
+    answer = await client.post("/api/v1/desired", headers=TOKEN, json={"desired": 3})
+    assert answer.json() == {"desired": 3, "min": 1, "max": 4}
+    assert controller.state and controller.state.desired == 3
+    for bad in (0, 5, -1, True, "3", 2.0, None):
+        answer = await client.post("/api/v1/desired", headers=TOKEN, json={"desired": bad})
+        assert answer.status_code == 422 and "from 1 to 4" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"{", 400), (b"[]", 400), (b"", 400), (b" " * 5000, 413)]
+)
+async def test_bad_bodies(client: httpx.AsyncClient, body: bytes, status: int) -> None:
+    answer = await client.post("/api/v1/desired", headers=TOKEN, content=body)
+    assert answer.status_code == status and "error" in answer.json()
+
+
+async def test_hold_is_a_lease(client: httpx.AsyncClient) -> None:
+    assert (await client.delete("/api/v1/hold", headers=TOKEN)).json()["released"] is True
+    body = {"holder": "up", "ttl_s": 60}
+    answer = (await client.post("/api/v1/hold", headers=TOKEN, json=body)).json()
+    assert answer["held"] is True and answer["idle"] is True and answer["holder"] == "up"
+    other = await client.post("/api/v1/hold", headers=TOKEN, json={"holder": "x", "ttl_s": 1})
+    assert other.status_code == 409 and "'up'" in other.json()["error"]
+    wrong = await client.delete("/api/v1/hold?holder=x", headers=TOKEN)
+    assert wrong.status_code == 409
+    for bad in ({"holder": "", "ttl_s": 5}, {"holder": "up", "ttl_s": 0}, {"ttl_s": 5}):
+        answer2 = await client.post("/api/v1/hold", headers=TOKEN, json=bad)
+        assert answer2.status_code == 422
+
+
+async def test_errors_are_json(client: httpx.AsyncClient) -> None:
+    for method, path, status in (
+        ("GET", "/nowhere", 404),
+        ("PUT", "/api/v1/desired", 405),
+        ("GET", "/api/v1/events?limit=x", 400),
+    ):
+        answer = await client.request(method, path)
+        assert answer.status_code == status and isinstance(answer.json()["error"], str)

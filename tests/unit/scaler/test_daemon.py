@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control loop with a world of its own: no sockets, no processes, no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clusterops.errors import ClusterOpsError
+from clusterops.scaler.daemon import Controller, HeldError
+from clusterops.scaler.model import Action, ActionResult, Agent, Observation
+from clusterops.scaler.policies.threshold import ThresholdPolicy
+from clusterops.scaler.settings import ScalerSettings
+from clusterops.scaler.store import Store
+from tests.unit.scaler.builders import NOW, agent, seen
+
+
+class World:
+    """A cluster in memory, seen and changed by the controller under test."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.agents: dict[int, Agent] = {1: agent(1)}
+        self.actions: list[str] = []
+        self.ejected: list[str] = []
+        self.result = ActionResult(True, 1.0)
+        self.effective = True
+        self.gate: asyncio.Event | None = None
+        self.look: dict[str, object] = {}
+        self.eject_fails = False
+
+    async def observe(self) -> Observation:
+        return seen(*self.agents.values(), at=self.now, **self.look)
+
+    async def eject(self, name: str) -> None:
+        if self.eject_fails:
+            raise ClusterOpsError("no answer")
+        self.ejected.append(name)
+        number = int(name[6:])
+        self.agents[number] = agent(number, "stopped")
+
+    async def run(self, action: Action, on_step: Callable[[str], None]) -> ActionResult:
+        self.actions.append(f"{action.kind} {action.agent}")
+        on_step("Do it")
+        if self.gate:
+            await self.gate.wait()
+        number = int(action.agent[6:])
+        if self.result.ok and self.effective:
+            self.agents[number] = agent(
+                number, "serving" if action.kind == "scale_up" else "stopped"
+            )
+        return self.result
+
+    def cancel(self) -> None:
+        if self.gate:
+            self.gate.set()
+
+    def load(self, cpu: float, memory: float = 10.0) -> None:
+        for number, one in self.agents.items():
+            if one.pool == "in_service":
+                self.agents[number] = agent(number, cpu_percent=cpu, memory_percent=memory)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def make(tmp_path: Path, world: World) -> Callable[[], Controller]:
+    def controller() -> Controller:
+        settings = ScalerSettings(server_manager_url="http://x:1", state_dir=tmp_path)
+        store = Store(settings.database)
+        return Controller(settings, store, world, world, ThresholdPolicy(), lambda: world.now)
+
+    return controller
+
+
+async def settle(controller: Controller, ticks: int = 6) -> None:
+    for _ in range(ticks):
+        await controller.tick()
+        await controller.close()
+
+
+def kinds(controller: Controller) -> list[str]:
+    return [event["kind"] for event in reversed(controller.store.events())]
+
+
+async def test_load_brings_agents_one_at_a_time_with_rest_between(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    world.load(95)
+    await settle(controller)
+    assert world.actions == ["scale_up agent-2"]
+    assert controller.decision and controller.decision.blocked_by in ("cooldown", None)
+    world.now += 31
+    world.load(95)
+    await settle(controller)
+    assert world.actions == ["scale_up agent-2", "scale_up agent-3"]
+    for _ in range(5):
+        world.now += 31
+        world.load(1)
+        await settle(controller)
+    assert world.actions[2:] == ["scale_down agent-3", "scale_down agent-2"]
+
+
+async def test_desired_is_written_down_before_acting(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    world.gate = asyncio.Event()
+    world.load(95)
+    await controller.tick()
+    await asyncio.sleep(0)
+    assert controller.running and controller.running.step == "Do it"
+    again = Store(controller.settings.database).load()
+    assert again and again.desired == 2
+    await controller.tick()  # an action in progress: nothing else starts
+    assert world.actions == ["scale_up agent-2"]
+    world.gate.set()
+    await controller.close()
+
+
+async def test_a_new_daemon_finishes_what_the_old_one_began(
+    make: Callable[[], Controller], world: World
+) -> None:
+    first = make()
+    await first.tick()
+    first.set_desired(3)
+    world.agents[2] = agent(2, "running")  # killed half-way
+    await settle(make())
+    assert world.actions == ["scale_up agent-2", "scale_up agent-3"]
+
+
+async def test_a_person_sets_the_floor_for_a_while(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    await controller.tick()
+    controller.set_desired(2)
+    world.now += 100
+    await settle(controller)
+    world.load(1)
+    world.now += 100
+    await settle(controller)
+    assert controller.decision and controller.decision.blocked_by == "hold_floor"
+    world.now += 101
+    await settle(controller)
+    assert world.actions == ["scale_up agent-2", "scale_down agent-2"]
+
+
+async def test_hold_stops_actions_but_not_ejects(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    controller.hold("up", 60)
+    world.agents[2] = agent(2, state="stopped", swept=False)  # dead, in the pool
+    await settle(controller)
+    assert (controller.mode, world.ejected, world.actions) == ("held", ["agent-2"], [])
+    with pytest.raises(HeldError, match="'up'"):
+        controller.hold("deploy", 5)
+    assert make().mode == "held"  # a restart does not forget it
+    world.now += 61
+    await settle(controller)
+    assert controller.mode == "auto" and world.actions == ["scale_up agent-2"]
+
+
+async def test_failures_are_told_and_tried_again_later(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    await controller.tick()
+    controller.set_desired(2)
+    world.result = ActionResult(False, 2.0, (), "Pull the image", "agent-2", "no space left")
+    await settle(controller, 3)
+    assert world.actions == ["scale_up agent-2"]
+    event = controller.store.events(kind="failed")[0]
+    assert event["failed_task"] == "Pull the image" and event["failed_host"] == "agent-2"
+    assert "no space left" in event["message"]
+    for _ in range(2):
+        world.now += 25
+        await settle(controller, 2)
+    # Three failures: the next name is tried instead.
+    assert world.actions == ["scale_up agent-2"] * 3 + ["scale_up agent-3"]
+    world.result = ActionResult(True, 1.0)
+    world.now += 25
+    await settle(controller, 3)
+    assert world.agents[3].pool == "in_service"
+
+
+async def test_a_playbook_without_effect_does_not_spin(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    await controller.tick()
+    controller.set_desired(2)
+    world.effective = False
+    await settle(controller, 10)
+    assert world.actions == ["scale_up agent-2"]
+    assert "as it was before" in controller.store.events(kind="failed")[0]["message"]
+
+
+async def test_alarms_come_once_and_go(make: Callable[[], Controller], world: World) -> None:
+    controller = make()
+    await controller.tick()
+    world.look = {"servers_known": False, "problems": ("Server Manager: refused",)}
+    await settle(controller, 3)
+    assert controller.mode == "paused" and world.actions == []
+    assert "server_manager_unreachable" in controller.alarms
+    world.look = {}
+    await settle(controller, 2)
+    assert controller.mode == "auto"
+    assert kinds(controller).count("alarm") == kinds(controller).count("alarm_cleared") == 1
+
+
+async def test_a_failed_eject_does_not_end_the_tick(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    world.agents[2] = agent(2, state="stopped", swept=False)
+    world.eject_fails = True
+    await controller.tick()
+    assert "failed" in kinds(controller)
+    world.eject_fails = False
+    await settle(controller)
+    assert world.ejected == ["agent-2"]
+
+
+async def test_the_loop_outlives_a_broken_tick_and_stops_when_told(
+    make: Callable[[], Controller], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = make()
+    calls = 0
+
+    async def broken() -> Observation:
+        nonlocal calls
+        calls += 1
+        controller.wake()
+        if calls < 3:
+            raise RuntimeError("odd")
+        stop.set()
+        return seen(agent(1))
+
+    monkeypatch.setattr(world, "observe", broken)
+    stop = asyncio.Event()
+    await asyncio.wait_for(controller.run(stop), 5)
+    assert calls == 3 and controller.state
+
+
+async def test_every_tick_leaves_a_record(make: Callable[[], Controller], world: World) -> None:
+    controller = make()
+    await settle(controller, 2)
+    tick = controller.store.ticks()[0]
+    assert tick["decision"]["verdicts"][0]["rule"] == "cpu_above"
+    assert tick["agents"][0]["cpu_percent"] == 50.0
+    assert tick["plan"]["action"] is None

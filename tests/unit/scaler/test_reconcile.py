@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterops.scaler.model import Agent, Lease, Observation, Plan, Trouble
+from clusterops.scaler.reconcile import (
+    Strikes,
+    after_failure,
+    after_success,
+    choose,
+    count_strikes,
+    initial_desired,
+    plan,
+)
+from tests.unit.scaler.builders import NOW, RULES, agent, seen, state
+
+
+def planned(
+    desired: int, observation: Observation, strikes: dict[str, Strikes] | None = None, **more: Any
+) -> Plan:
+    acting = more.pop("acting", False)
+    return plan(
+        desired, observation, state(desired, **more), strikes or {}, NOW, RULES, acting=acting
+    )
+
+
+def step(result: Plan) -> str | None:
+    return f"{result.action.kind} {result.action.agent}" if result.action else None
+
+
+@pytest.mark.parametrize(
+    ("desired", "agents", "expected"),
+    [
+        (1, [agent(1)], None),
+        (2, [agent(1)], "scale_up agent-2"),
+        (2, [agent(1), agent(2, "stopped")], "scale_up agent-2"),
+        (1, [agent(1), agent(2)], "scale_down agent-2"),
+        (1, [agent(1), agent(2), agent(3)], "scale_down agent-3"),
+        # Half-done work of a killed predecessor:
+        (1, [agent(1), agent(2, "running")], "scale_down agent-2"),
+        (2, [agent(1), agent(2, "running")], "scale_up agent-2"),
+        (1, [agent(1), agent(2, "draining")], "scale_down agent-2"),
+        (2, [agent(1), agent(2, "draining")], "scale_up agent-2"),
+        (2, [agent(1), agent(3, "running")], "scale_up agent-3"),
+        (1, [agent(1), agent(2, "running", state="starting")], "scale_down agent-2"),
+        (1, [agent(1), agent(2, "stopped", state="stopping")], None),
+        (1, [agent(1), agent(2, "stopped", state="paused")], "scale_down agent-2"),
+        # What serves stays, whatever its number.
+        (2, [agent(1), agent(3)], None),
+        # Capacity comes before tidiness.
+        (2, [agent(2), agent(1, "stopped"), agent(3, "draining")], "scale_up agent-3"),
+        # Beyond the maximum.
+        (1, [agent(1), agent(7)], "scale_down agent-7"),
+        (0, [agent(1)], "scale_down agent-1"),
+    ],
+)
+def test_the_next_step(desired: int, agents: list[Agent], expected: str | None) -> None:
+    assert step(planned(desired, seen(*agents))) == expected
+
+
+@pytest.mark.parametrize("dead", ["stopped", "absent", "error", "paused"])
+def test_a_dead_agent_is_ejected_before_anything_else(dead: str) -> None:
+    result = planned(2, seen(agent(1), agent(2, state=dead, swept=False)))
+    assert [eject.agent for eject in result.ejects] == ["agent-2"]
+    assert result.action is None
+
+
+def test_ejects_happen_while_held_and_while_acting() -> None:
+    dead = seen(agent(1), agent(2, state="stopped", swept=False))
+    held = planned(2, dead, lease=Lease("up", NOW + 9))
+    acting = planned(2, dead, acting=True)
+    assert held.ejects and acting.ejects
+    assert (held.blocked_by, acting.blocked_by) == ("held", "action_in_progress")
+
+
+def test_an_ejected_agent_is_replaced() -> None:
+    assert step(planned(2, seen(agent(1), agent(2, "stopped")))) == "scale_up agent-2"
+
+
+def silent(number: int) -> Agent:
+    return agent(number, cpu_percent=None, memory_percent=None, ready=False)
+
+
+def strikes_after(sweeps: int, *agents: Agent) -> dict[str, Strikes]:
+    strikes: dict[str, Strikes] = {}
+    for _ in range(sweeps):
+        strikes = count_strikes(strikes, seen(*agents))
+    return strikes
+
+
+def test_two_silent_sweeps_eject_and_one_does_not() -> None:
+    agents = (agent(1), silent(2), agent(3))
+    for sweeps, ejected in ((1, []), (2, ["agent-2"])):
+        result = planned(3, seen(*agents), strikes_after(sweeps, *agents))
+        assert [eject.agent for eject in result.ejects] == ejected
+
+
+def test_strikes_count_in_a_row_and_in_the_pool_only() -> None:
+    once = strikes_after(1, agent(1), silent(2))
+    assert count_strikes(once, seen(agent(1), agent(2)))["agent-2"] == Strikes()
+    assert "agent-2" not in strikes_after(5, agent(1), replace(silent(2), pool=None))
+    unknown = seen(agent(1), agent(2, swept=False, ready=None))
+    assert count_strikes(once, unknown)["agent-2"].silent == 1
+
+
+def test_an_application_that_stays_unready_is_ejected_if_others_are_ready() -> None:
+    agents = (agent(1), agent(2, ready=False))
+    assert not planned(2, seen(*agents), strikes_after(5, *agents)).ejects
+    assert planned(2, seen(*agents), strikes_after(6, *agents)).ejects
+    everyone = (agent(1, ready=False), agent(2, ready=False))  # the database, perhaps
+    result = planned(2, seen(*everyone), strikes_after(60, *everyone))
+    assert not result.ejects and not result.action
+
+
+def test_many_unhealthy_agents_at_once_change_nothing_and_raise_an_alarm() -> None:
+    agents = (silent(1), silent(2), agent(3))
+    result = planned(4, seen(*agents), strikes_after(2, *agents))
+    assert not result.ejects and result.action is None
+    assert result.blocked_by == "many_unhealthy"
+    assert "2 of 3" in result.alarms["many_unhealthy"]
+
+
+def test_one_agent_alone_may_be_ejected() -> None:
+    result = planned(1, seen(silent(1)), strikes_after(2, silent(1)))
+    assert [eject.agent for eject in result.ejects] == ["agent-1"]
+
+
+def test_stopped_machines_are_certain_even_if_they_are_many() -> None:
+    dead = [agent(n, state="stopped", swept=False) for n in (1, 2)]
+    assert len(planned(2, seen(*dead)).ejects) == 2
+
+
+def test_an_address_that_changed_is_ejected() -> None:
+    moved = agent(2, pool_address="10.9.9.9:5000")
+    assert [e.agent for e in planned(2, seen(agent(1), moved)).ejects] == ["agent-2"]
+
+
+def test_without_the_server_manager_nothing_acts_but_health_still_ejects() -> None:
+    blind = [replace(a, state=None) for a in (agent(1), silent(2), agent(3))]
+    result = planned(4, seen(*blind, servers_known=False), strikes_after(2, *blind))
+    assert [eject.agent for eject in result.ejects] == ["agent-2"]
+    assert (result.action, result.blocked_by) == (None, "server_manager_unreachable")
+
+
+def test_without_the_pool_nothing_happens() -> None:
+    result = planned(3, seen(agent(1, "running"), pool_known=False))
+    assert result == Plan(blocked_by="load_balancer_unreachable")
+
+
+def test_nothing_is_started_before_there_is_an_application() -> None:
+    result = planned(1, seen(application=None))
+    assert (result.action, result.blocked_by) == (None, "no_deployment")
+
+
+def test_failures_back_off_and_then_set_the_agent_aside() -> None:
+    trouble, waits = Trouble(), []
+    for _ in range(3):
+        trouble = after_failure(trouble, "scale_up", NOW, RULES)
+        waits.append(trouble.not_before - NOW)
+    assert waits == [5.0, 10.0, 20.0]
+    assert trouble.quarantined_until == NOW + RULES.quarantine_s
+    waiting = planned(2, seen(agent(1)), troubles={"agent-2": Trouble(1, NOW + 5)})
+    assert (waiting.action, waiting.blocked_by) == (None, "backoff")
+    aside = planned(2, seen(agent(1), agent(2, "running")), troubles={"agent-2": trouble})
+    assert step(aside) == "scale_up agent-3"
+    tidy = planned(
+        2,
+        seen(agent(1), agent(2, "running"), agent(3)),
+        troubles={"agent-2": replace(trouble, not_before=NOW)},
+    )
+    assert step(tidy) == "scale_down agent-2"
+    assert after_success(trouble, "scale_down").quarantined_until == trouble.quarantined_until
+    assert after_success(trouble, "scale_up") == Trouble()
+
+
+def test_too_many_set_aside_is_an_alarm() -> None:
+    aside = {f"agent-{n}": Trouble(3, NOW, NOW + 600) for n in (2, 3, 4)}
+    result = planned(2, seen(agent(1)), troubles=aside)
+    assert result.action is None and "not_enough_agents" in result.alarms
+
+
+def test_what_an_empty_store_starts_from() -> None:
+    assert initial_desired(seen(), 1, 4) == 1
+    assert initial_desired(seen(agent(1), agent(2)), 1, 4) == 2
+    assert initial_desired(seen(agent(1), agent(2), agent(3)), 1, 2) == 2
+    assert initial_desired(seen(pool_known=False), 1, 4) is None
+
+
+# --- a model of the cluster: any start, any interruption -----------------------------------
+
+KINDS = st.sampled_from(["serving", "draining", "running", "stopped", "absent"])
+
+
+def effects(kind: str) -> list[str]:
+    """What an agent is after each stage of a playbook; a kill may come after any of them."""
+    return {"scale_up": ["running", "serving"], "scale_down": ["draining", "running", "stopped"]}[
+        kind
+    ]
+
+
+@settings(max_examples=300)
+@given(
+    start=st.lists(KINDS, min_size=4, max_size=4),
+    desired=st.integers(0, 4),
+    kills=st.lists(st.integers(0, 3), max_size=12),
+)
+def test_it_converges_from_anywhere_whatever_is_killed(
+    start: list[str], desired: int, kills: list[int]
+) -> None:
+    cluster = {n: kind for n, kind in enumerate(start, 1)}
+    interruptions = list(kills)
+    for _ in range(60):
+        look = seen(*(agent(n, kind) for n, kind in cluster.items()))
+        result = planned(desired, look)
+        assert not result.ejects
+        if result.action is None:
+            break
+        number = int(result.action.agent.split("-")[1])
+        serving = sum(kind == "serving" for kind in cluster.values())
+        if result.action.kind == "scale_down" and cluster[number] == "serving":
+            assert serving > desired  # never below what is wanted
+        stages = effects(result.action.kind)
+        if result.action.kind == "scale_up" and cluster[number] == "draining":
+            stages = ["serving"]
+        if result.action.kind == "scale_down" and cluster[number] == "running":
+            stages = ["running", "stopped"]
+        if interruptions:
+            stages = stages[: interruptions.pop(0)]
+        for stage in stages:
+            cluster[number] = stage
+    else:
+        pytest.fail("no end of it")
+    assert sum(kind == "serving" for kind in cluster.values()) == desired
+    assert not {"running", "draining"} & set(cluster.values())  # powered, but unused
+
+
+@given(
+    kinds=st.lists(KINDS, min_size=4, max_size=4),
+    desired=st.integers(0, 4),
+    aside=st.sets(st.integers(1, 4)),
+)
+def test_choices_are_stable_and_never_give_up_what_serves(
+    kinds: list[str], desired: int, aside: set[int]
+) -> None:
+    look = seen(*(agent(n, kind) for n, kind in enumerate(kinds, 1)))
+    troubles = {f"agent-{n}": Trouble(3, 0, NOW + 9) for n in aside}
+    chosen = choose(desired, look, state(desired, troubles=troubles), NOW, RULES)
+    assert len(set(chosen)) == len(chosen) <= desired
+    serving = [f"agent-{n}" for n, kind in enumerate(kinds, 1) if kind == "serving"]
+    assert set(serving[:desired]) <= set(chosen)

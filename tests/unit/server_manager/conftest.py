@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from clusterops.config import ClusterConfig
+from clusterops.server_manager.app import create_app
+from clusterops.server_manager.driver import Cluster
+from clusterops.server_manager.drivers.fake import FakeDriver, FakeWorld
+from clusterops.server_manager.service import Limits, Service
+from clusterops.server_manager.telemetry import Telemetry
+
+TOKEN = "t" * 64
+
+
+class Fixture:
+    """A Server Manager without sockets, files and machines."""
+
+    def __init__(self, **config: Any) -> None:
+        self.config = ClusterConfig(**config)
+        self.world = FakeWorld()
+        self.problem: str | None = None
+        self.telemetry = Telemetry()
+        self.service = Service(
+            config=lambda: self.config,
+            driver=FakeDriver(Cluster("unit"), self.world),
+            make_seed=lambda name, addresses: {"/seed": (0o600, f"{name} {addresses}".encode())},
+            url_for=lambda host: f"http://{host}:3000",
+            limits=Limits(read_s=0.3, create_s=1, start_s=0.3, grace_s=0, stop_s=1, delete_s=1),
+            observe=self.telemetry.driver_call,
+        )
+        self.app = create_app(
+            self.service,
+            token=TOKEN,
+            telemetry=self.telemetry,
+            config_problem=lambda: self.problem,
+        )
+
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://server-manager",
+            headers=headers,
+        )
+
+
+@pytest.fixture
+def manager() -> Iterator[Fixture]:
+    fixture = Fixture()
+    yield fixture
+    fixture.service.close()
+
+
+@pytest.fixture
+async def api(manager: Fixture) -> AsyncIterator[httpx.AsyncClient]:
+    async with manager.client(Authorization=f"Bearer {TOKEN}") as client:
+        yield client
