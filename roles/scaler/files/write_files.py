@@ -4,8 +4,9 @@
 second, whatever it does. Standard library only; runs on the node.
 
 Reads from stdin {"check": bool, "unit", "stamp", "items": [...]}, where an item is one of
-{path, folder: true}, {path, link: TARGET}, {path, content, validate: [argv with %s]}, each
-with optional owner, group and mode (octal text). Every file is replaced at once or not at all.
+{path, folder: true}, {path, link: TARGET}, {path, prune: PATTERN, keep: N} (folders named so, all
+but the N newest are removed), {path, content, validate: [argv with %s]}, each with optional owner,
+group and mode (octal text). Every file is replaced at once or not at all.
 
 Prints {"changed": [paths], "stale": whether the unit does not run with this stamp}; with "error"
 and exit code 1 where something could not be written.
@@ -73,6 +74,15 @@ def link(path: Path, item: dict[str, Any], check: bool) -> bool:
     return True
 
 
+def prune(path: Path, item: dict[str, Any], check: bool) -> bool:
+    found = [folder for folder in path.glob(item["prune"]) if folder.is_dir()]
+    found.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for old in found[item["keep"] :]:
+        if not check:
+            shutil.rmtree(old)
+    return len(found) > item["keep"]
+
+
 def file(path: Path, item: dict[str, Any], check: bool) -> bool:
     content, meta = item["content"].encode(), wanted_meta(item)
     if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
@@ -130,7 +140,8 @@ def main() -> int:
     changed: list[str] = []
     error = None
     for item in job["items"]:
-        act = folder if item.get("folder") else link if "link" in item else file
+        kinds = {"folder": folder, "link": link, "prune": prune, "content": file}
+        act = next(kinds[key] for key in kinds if key in item)
         path = Path(item["path"])
         try:
             if act(path, item, job["check"]):

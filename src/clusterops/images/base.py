@@ -113,6 +113,8 @@ def _bootstrap(archive: Path, progress: Progress) -> None:
         "mmdebstrap",
         "--variant=minbase",
         "--include=ca-certificates",
+        *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         SUITE,
         str(partial),
     ]

@@ -155,7 +155,7 @@ class _Record:
             self.failed_task, self.failed_host = task, str(data.get("host") or "")
             self.message = _message(result)
             _LOG.error("%s: %s: %s", text, self.failed_host, self.message)
-        else:
+        elif outcome != "ok" or seconds >= 0.05:  # what only computes on the controller is noise
             _LOG.info("%s", text)
 
 

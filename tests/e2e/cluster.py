@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole cluster, driven as a user drives it: through ./playground and HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CONFIG = """\
+# Ports and a name of its own: a cluster of the same user may be running.
+cluster_name: {name}
+port_server_manager: 13000
+port_load_balancer: 18080
+port_dashboard: 19000
+port_prometheus: 19090
+port_ssh: 12223
+port_app: 15000
+port_metrics: 15100
+agents_min: 1
+agents_max: 3
+scaling_interval_s: 5
+scaling_cooldown_s: 15
+scaling_hold_s: 20
+"""
+
+
+@dataclass
+class Cluster:
+    """One cluster below ``folder``."""
+
+    name: str
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return "http://127.0.0.1:18080"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PLAYGROUND_CLUSTER_FILE": str(self.folder / "cluster.yml"),
+            "CLUSTEROPS_ENDPOINT_FILE": str(self.folder / ".playground/endpoint.json"),
+        }
+
+    def configure(self, **changes: Any) -> None:
+        """Write cluster.yml, with changes."""
+        text = CONFIG.format(name=self.name)
+        for key, value in changes.items():
+            lines = [line for line in text.splitlines() if not line.startswith(f"{key}:")]
+            text = "\n".join([*lines, f"{key}: {value}", ""])
+        (self.folder / "cluster.yml").write_text(text)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a ./playground command in the background."""
+        return subprocess.Popen(
+            [str(ROOT / "playground"), *arguments],
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def run(
+        self, *arguments: str, timeout: float = 900, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a ./playground command to its end."""
+        result = subprocess.run(
+            [str(ROOT / "playground"), *arguments],
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+        )
+        if check:
+            assert result.returncode == 0, (
+                f"./playground {' '.join(arguments)} ended with {result.returncode}\n"
+                f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+            )
+        return result
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return status
+
+    def in_service(self) -> list[str]:
+        return sorted(node["name"] for node in self.status()["nodes"] if node["in_service"])
+
+    def on(self, node: str, command: str) -> str:
+        """What a command on a node prints."""
+        return self.run("ssh", node, "--", command).stdout
+
+    def requests_per_agent(self) -> dict[str, int]:
+        """Requests that the load balancer has sent to each agent since it started."""
+        served: dict[str, int] = {}
+        for line in self.on("control-1", "curl -s http://127.0.0.1:8081/metrics").splitlines():
+            if line.startswith("clusterops_load_balancer_requests_total{"):
+                agent = line.split('agent="')[1].split('"')[0]
+                served[agent] = served.get(agent, 0) + int(float(line.rsplit(" ", 1)[1]))
+        return served
+
+
+def wait_for(what: str, condition: Callable[[], bool], timeout: float, every: float = 1.0) -> float:
+    """Seconds until a condition held; fails the test when it does not in time."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout, f"{what}: not within {timeout:g} s"
+        time.sleep(every)
+    return time.monotonic() - began
+
+
+def request(
+    method: str, url: str, body: Any = None, token: str | None = None, **headers: str
+) -> tuple[int, Any, dict[str, str]]:
+    """Status, decoded JSON (or text) and headers of an answer."""
+    data = json.dumps(body).encode() if body is not None else None
+    if isinstance(body, bytes):
+        data = body
+    message = urllib.request.Request(url, data=data, method=method, headers=headers)
+    if data is not None:
+        message.add_header("Content-Type", "application/json")
+    if token:
+        message.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(message, timeout=15) as answer:
+            return answer.status, _decoded(answer.read()), dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, _decoded(error.read()), dict(error.headers)
+
+
+def _decoded(raw: bytes) -> Any:
+    text = raw.decode()
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job, end to end. The tests of this file run in order on one cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import ROOT, Cluster, request, wait_for
+from tests.e2e.steady_client import SteadyClient
+
+pytestmark = pytest.mark.e2e
+
+
+def test_status_tells_what_runs(cluster: Cluster) -> None:
+    status = cluster.status()
+    assert set(status) == {
+        "name", "provider", "nodes", "scaler", "load_balancer", "application"
+    }  # fmt: skip
+    assert status["name"] == cluster.name
+    assert status["provider"] == "docker"
+    assert [node["name"] for node in status["nodes"]] == ["control-1", "agent-1"]
+    assert status["scaler"]["desired"] == 1
+    assert (status["scaler"]["min"], status["scaler"]["max"]) == (1, 3)
+    assert status["load_balancer"]["url"] == cluster.url
+    assert status["application"]["name"] == "fibonacci"
+    wait_for("agent-1 in service", lambda: cluster.in_service() == ["agent-1"], 60)
+    wait_for("application healthy", lambda: cluster.status()["application"]["healthy"], 60)
+
+
+def test_application_answers_its_contract_through_the_load_balancer(cluster: Cluster) -> None:
+    api = f"{cluster.url}/api/v1/fibonacci"
+    assert request("GET", f"{cluster.url}/health")[:2] == (200, {"status": "OK"})
+    assert request("GET", f"{cluster.url}/ready")[:2] == (200, {"ready": True})
+    assert request("GET", f"{api}/most-requested")[:2] == (404, {"most_requested": None})
+    assert request("GET", f"{api}/calculated/12")[:2] == (200, {"calculated_value": None})
+    assert request("POST", f"{api}/calculate/12")[:2] == (200, {"working": True})
+    wait_for(
+        "the worker computes",
+        lambda: request("GET", f"{api}/calculated/12")[1] == {"calculated_value": "144"},
+        15,
+        every=0.2,
+    )
+    again = request("POST", f"{api}/calculate/12")
+    assert again[:2] == (409, {"error": "Already calculated", "index": 12})
+    wait_for(
+        "both requests are counted",
+        lambda: request("GET", f"{api}/most-requested")[1]
+        == {"most_requested": {"number": 12, "count": 2}},
+        15,
+        every=0.2,
+    )
+    assert request("POST", f"{api}/calculate/41")[0] == 422
+    assert request("POST", f"{api}/calculate/1e1")[0] == 422
+
+
+def test_metrics_api_answers_on_its_port(cluster: Cluster) -> None:
+    status, body, _ = request("GET", "http://127.0.0.1:15101/metrics")
+    assert status == 200
+    assert body["status"] == "active"
+    assert 0 <= body["cpu_utilization_percent"] <= 100
+    assert body["cpus"] == 0.5
+    text = request("GET", "http://127.0.0.1:15101/metrics", Accept="text/plain")[1]
+    assert "# TYPE" in text
+    health = request("GET", "http://127.0.0.1:15101/health")[1]
+    assert health == {"service": "metrics-api", "status": "healthy"}
+
+
+def test_server_manager_keeps_its_contract(cluster: Cluster) -> None:
+    api = "http://127.0.0.1:13000"
+    token = (cluster.folder / ".playground/token").read_text().strip()
+    power = f"{api}/api/v1/servers/power"
+    assert request("GET", f"{api}/")[:2] == (
+        200, {"service": "server-manager-api", "status": "running"}
+    )  # fmt: skip
+    assert request("GET", f"{api}/api/v1/servers")[0] == 401
+    assert request("POST", power, {"action": "on", "server": "agent-1"}, token)[:2] == (
+        200, {"status": "Server 'agent-1' was already on."}
+    )  # fmt: skip
+    assert request("POST", power, {"action": "on", "server": "other"}, token)[:2] == (
+        404, {"error": "Unknown server 'other'."}
+    )  # fmt: skip
+    assert request("POST", power, {"action": "burn", "server": "agent-1"}, token)[0] == 400
+    assert request("POST", power, b"{", token)[0] == 400
+    assert request("GET", power, None, token)[0] == 405
+    server = request("GET", f"{api}/api/v1/servers/agent-1", None, token)[1]
+    assert set(server) == {
+        "name", "role", "state", "provider", "address", "ports", "cpus", "memory_mb", "created_at"
+    }  # fmt: skip
+    assert server["ports"] == {"ssh": 12224, "app": 15001, "metrics": 15101}
+
+
+def test_load_balancer_status_is_for_the_control_node_only(cluster: Cluster) -> None:
+    assert request("GET", f"{cluster.url}/lb/status")[0] == 403
+    inside = json.loads(cluster.on("control-1", "curl -s http://127.0.0.1/lb/status"))
+    assert [agent["name"] for agent in inside["agents"]] == ["agent-1"]
+    assert inside["agents"][0]["state"] == "in_service"
+
+
+def test_plain_ansible_sees_the_cluster(cluster: Cluster) -> None:
+    graph = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-inventory"), "--graph"],
+        cwd=ROOT,
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "control-1" in graph
+    assert "agent-1" in graph
+
+
+def test_second_up_changes_nothing(cluster: Cluster) -> None:
+    result = cluster.run("up")
+    assert "Everything was up to date" in result.stdout
+
+
+def test_ssh_and_logs_reach_the_nodes(cluster: Cluster) -> None:
+    assert cluster.on("agent-1", "hostname").strip() == "agent-1"
+    assert "listening" in cluster.run("logs", "scaler", "-n", "500").stdout
+    unknown = cluster.run("ssh", "agent-9", check=False)
+    assert unknown.returncode == 2
+    assert "agent-1" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
+
+
+def test_load_scales_up_and_down_and_no_request_fails(cluster: Cluster) -> None:
+    before = cluster.requests_per_agent()
+    with SteadyClient(cluster.url) as steady:
+        load = cluster.start("load", "--duration", "100", "--users", "50", "--json")
+        wait_for("a second agent in service", lambda: len(cluster.in_service()) >= 2, 95)
+        output, errors = load.communicate(timeout=150)
+        assert load.returncode == 0, errors
+        during = cluster.requests_per_agent()
+        wait_for("down to the minimum", lambda: cluster.in_service() == ["agent-1"], 240)
+        wait_for("the others are off", lambda: _running_agents(cluster) == ["agent-1"], 60)
+    summary = json.loads(output)
+    print(json.dumps(summary, indent=2))
+    assert summary["failures"] == 0, summary["errors"]
+    assert summary["requests"] > 5_000
+    assert steady.failures == {}, steady.failures
+    assert steady.requests > 500
+    assert during.get("agent-2", 0) > 100, f"{before} -> {during}"
+    reason = cluster.status()["scaler"]["last_decision"]["reason"]
+    assert reason
+
+
+def test_scale_sets_the_number_of_agents(cluster: Cluster) -> None:
+    with SteadyClient(cluster.url) as steady:
+        cluster.run("scale", "2")
+        assert len(cluster.in_service()) == 2
+        cluster.run("scale", "1")
+        assert len(cluster.in_service()) == 1
+    assert steady.failures == {}, steady.failures
+    beyond = cluster.run("scale", "9", check=False)
+    assert beyond.returncode == 2
+    assert "1 to 3" in beyond.stderr or "from 1" in beyond.stderr
+
+
+def test_killed_scaler_comes_back_with_what_it_knew(cluster: Cluster) -> None:
+    desired = cluster.status()["scaler"]["desired"]
+    cluster.on("control-1", "systemctl kill --signal=KILL clusterops-scaler")
+    wait_for("the scaler answers", lambda: cluster.status()["scaler"]["mode"] == "auto", 60)
+    assert cluster.status()["scaler"]["desired"] == desired
+    assert request("GET", f"{cluster.url}/ready")[0] == 200
+
+
+def test_killed_server_manager_is_started_again_by_up(cluster: Cluster) -> None:
+    pid = (cluster.folder / ".playground/server-manager.pid").read_text().strip()
+    subprocess.run(["kill", "-9", pid], check=True)
+    stopped = cluster.run("status", check=False)
+    assert stopped.returncode == 3
+    assert "not running" in stopped.stderr
+    assert request("GET", f"{cluster.url}/ready")[0] == 200  # it still serves
+    cluster.run("up")
+    assert cluster.in_service() == ["agent-1"]
+
+
+def test_down_leaves_nothing(cluster: Cluster) -> None:
+    cluster.run("down")
+    label = f"label=clusterops.cluster={cluster.name}"
+    for listing in (["ps", "-a"], ["volume", "ls"], ["network", "ls"]):
+        left = _docker(*listing, "--quiet", "--filter", label)
+        assert left == "", f"docker {' '.join(listing)}: {left}"
+    assert cluster.name not in _docker("images", "--format", "{{.Repository}}")
+    assert cluster.name not in _docker("network", "ls", "--format", "{{.Name}}")
+    assert not (cluster.folder / ".playground").exists()
+    again = cluster.run("down")
+    assert "nothing to remove" in again.stdout
+    assert cluster.run("status", check=False).returncode == 3
+
+
+def _running_agents(cluster: Cluster) -> list[str]:
+    return [
+        node["name"]
+        for node in cluster.status()["nodes"]
+        if node["role"] == "agent" and node["state"] == "running"
+    ]
+
+
+def _docker(*arguments: str) -> str:
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()

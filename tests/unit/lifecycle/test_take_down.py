@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`down` removes everything that the cluster made, in an order that leaves nothing behind."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from docker.errors import APIError, ImageNotFound
+
+from clusterops import engine
+from clusterops.config import ClusterConfig
+from clusterops.errors import ClusterOpsError
+from clusterops.images.build import image_tag
+from clusterops.lifecycle import take_down as module
+from clusterops.server_manager.driver import ProviderUnavailable
+from clusterops.state import State
+
+CONFIG = ClusterConfig(cluster_name="mine")
+
+
+class World:
+    """A provider, an engine's images, and a Server Manager that runs."""
+
+    def __init__(self) -> None:
+        self.provider = "docker"
+        self.available = True
+        self.order: list[str] = []
+        self.tags = {image_tag("mine", "base"), image_tag("mine", "node"), "somebody:else"}
+        self.in_use: set[str] = set()
+
+    def stop(self, _: State) -> bool:
+        self.order.append("manager")
+        return True
+
+    def open_driver(self, *_: Any) -> World:
+        if not self.available:
+            raise ProviderUnavailable("the container engine does not answer")
+        return self
+
+    def teardown(self) -> list[str]:
+        self.order.append("machines")
+        return ["container mine-agent-1", "network mine-net"]
+
+    @property
+    def images(self) -> World:
+        return self
+
+    def remove(self, tag: str) -> None:
+        if tag not in self.tags:
+            raise ImageNotFound("no such image")
+        if tag in self.in_use:
+            raise APIError("409", explanation="it is used by container x")
+        self.order.append("image")
+        self.tags.remove(tag)
+
+    def stop_engine(self, _: State) -> bool:
+        self.order.append("engine")
+        return False
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    fake = World()
+    monkeypatch.setattr(module.manager_process, "stop", fake.stop)
+    monkeypatch.setattr(module, "open_driver", fake.open_driver)
+    monkeypatch.setattr(module.own_engine, "stop_if_ours", fake.stop_engine)
+    monkeypatch.setattr(engine, "connect", lambda *_: fake)
+    return fake
+
+
+@pytest.fixture
+def down(world: World, state: State) -> Callable[..., list[str]]:
+    def call(keep_images: bool = False) -> list[str]:
+        return list(module.take_down(CONFIG, state, keep_images=keep_images))
+
+    return call
+
+
+def test_everything_goes_and_is_named(world: World, state: State, down: Any) -> None:
+    assert down() == [
+        "Server Manager stopped",
+        "container mine-agent-1",
+        "network mine-net",
+        f"image {image_tag('mine', 'node')} removed",
+        f"image {image_tag('mine', 'base')} removed",
+        f"{state.root} removed (token, keys, passwords, logs)",
+    ]
+    assert not state.root.exists()
+    assert world.tags == {"somebody:else"}
+
+
+def test_nothing_can_make_machines_while_they_are_removed(world: World, down: Any) -> None:
+    down()
+    assert world.order == ["manager", "machines", "image", "image", "engine"]
+
+
+def test_images_may_stay(world: World, down: Any) -> None:
+    before = set(world.tags)
+    down(keep_images=True)
+    assert world.tags == before
+
+
+def test_other_providers_have_no_images_of_the_engine(world: World, down: Any) -> None:
+    world.provider = "virtualbox"
+    down()
+    assert "image" not in world.order
+
+
+def test_without_provider_nothing_is_forgotten(world: World, state: State, down: Any) -> None:
+    world.available = False
+    with pytest.raises(ProviderUnavailable):
+        down()
+    assert state.root.exists()
+
+
+def test_a_cluster_that_never_was(world: World, state: State, down: Any) -> None:
+    shutil.rmtree(state.root)
+    world.available = False
+    assert down() == ["Server Manager stopped"]
+
+
+def test_an_image_in_use_is_told_and_the_state_stays_for_the_next_try(
+    world: World, state: State, down: Any
+) -> None:
+    world.in_use = {image_tag("mine", "base")}
+    with pytest.raises(ClusterOpsError, match="cannot be removed: it is used by container x"):
+        down()
+    assert state.root.exists()
+    world.in_use = set()
+    down()
+    assert not state.root.exists()
