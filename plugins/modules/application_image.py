@@ -148,6 +148,26 @@ def build_command(params: dict, folder: str, image: str) -> list[str]:
     return command
 
 
+def extract(archive: str, folder: str) -> None:
+    """Unpack an archive; nothing of it gets outside of ``folder``.
+
+    Raises:
+        CommandFailed: a member would.
+    """
+    with tarfile.open(archive) as source:
+        if hasattr(tarfile, "data_filter"):
+            source.extractall(folder, filter="data")
+            return
+        # Python before 3.11.4 has no filters: take only what cannot lead anywhere else.
+        for member in source:
+            link = member.issym() or member.islnk()
+            paths = [member.name, *([member.linkname] if link else [])]
+            outside = any(path.startswith("/") or ".." in path.split("/") for path in paths)
+            if outside or not (member.isreg() or member.isdir() or link):
+                raise CommandFailed(f"the archive {archive} holds {member.name!r}")
+        source.extractall(folder)  # noqa: S202 - every member has been looked at
+
+
 def build_and_push(commands: Commands, params: dict, image: str) -> None:
     """Load the base image if it is missing, build, push."""
     base, archive = params["base_image"], params["base_archive"]
@@ -156,8 +176,7 @@ def build_and_push(commands: Commands, params: dict, image: str) -> None:
         if code != 0:
             commands.run("docker", "load", "--input", archive)
     with tempfile.TemporaryDirectory(prefix="application-image-") as folder:
-        with tarfile.open(params["archive"]) as source:
-            source.extractall(folder, filter="data")
+        extract(params["archive"], folder)
         commands.run(*build_command(params, folder, image), DOCKER_BUILDKIT="1")
     commands.run("docker", "push", "--quiet", image)
 

@@ -123,21 +123,28 @@ def test_an_image_that_is_here_is_not_pulled(agent: Agent, engine: FakeEngine) -
     assert not any(call.startswith("pull") for call in engine.calls)
 
 
-@pytest.mark.parametrize("damage", ["stopped", "file", "not ready"])
+@pytest.mark.parametrize("damage", ["stopped", "file"])
 def test_a_release_that_no_longer_runs_as_given_is_repaired(
     agent: Agent, engine: FakeEngine, damage: str
 ) -> None:
     agent.start("r1")
     if damage == "stopped":
         engine.running = None
-    elif damage == "file":
-        Path(agent.releases.path("r1"), ".env").write_text("KEY='changed'\n")
     else:
-        engine.never_ready.add("r1")
+        Path(agent.releases.path("r1"), ".env").write_text("KEY='changed'\n")
     assert agent.start("r1", check_mode=True)["outdated"] is True
-    engine.never_ready.clear()
     assert agent.start("r1")["changed"] is True
     assert agent.start("r1")["changed"] is False
+
+
+def test_a_release_that_runs_but_is_not_ready_is_started_again(
+    agent: Agent, engine: FakeEngine
+) -> None:
+    agent.start("r1")
+    engine.never_ready.add("r1")
+    assert agent.start("r1", check_mode=True)["outdated"] is True
+    with pytest.raises(CommandFailed, match="release r1 did not answer"):
+        agent.start("r1")
 
 
 def test_a_release_that_never_becomes_ready_is_rolled_back(
@@ -148,8 +155,7 @@ def test_a_release_that_never_becomes_ready_is_rolled_back(
     with pytest.raises(CommandFailed) as caught:
         agent.start("r2")
     assert str(caught.value) == (
-        "release r2 did not answer 200 on http://127.0.0.1:5000/ready within 90 s; "
-        "r1 serves again"
+        "release r2 did not answer 200 on http://127.0.0.1:5000/ready within 90 s; r1 serves again"
     )
     assert (engine.running, agent.releases.current()) == ("r1", "r1")
     assert agent.start("r1")["changed"] is False
