@@ -71,6 +71,15 @@ class ClusterConfig(BaseModel):
     agent_cpus: float = Field(0.5, ge=0.1, le=64, description="CPUs of each agent.")
     agent_memory_mb: int = Field(768, ge=384, le=262_144, description="Memory of each agent, MiB.")
 
+    startup_cpus: float = Field(
+        2.0,
+        ge=0,
+        le=64,
+        description="CPUs of a machine in its first seconds after power-on, where that is more "
+        "than it has otherwise; 0 for no such boost.",
+    )
+    startup_boost_s: Seconds = Field(45.0, description="How long that lasts.")
+
     agents_min: int = Field(1, ge=0, le=50, description="Agents that always run.")
     agents_max: int = Field(4, ge=1, le=50, description="Most agents that may run.")
 

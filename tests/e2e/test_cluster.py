@@ -49,8 +49,10 @@ def test_application_answers_its_contract_through_the_load_balancer(cluster: Clu
     assert again[:2] == (409, {"error": "Already calculated", "index": 12})
     wait_for(
         "both requests are counted",
-        lambda: request("GET", f"{api}/most-requested")[1]
-        == {"most_requested": {"number": 12, "count": 2}},
+        lambda: (
+            request("GET", f"{api}/most-requested")[1]
+            == {"most_requested": {"number": 12, "count": 2}}
+        ),
         15,
         every=0.2,
     )

@@ -68,9 +68,11 @@ def append_log(path: Path, text: str) -> None:
 
 
 def bar(percent: float | None, width: int = 10) -> str:
-    """``██████░░░░  61 %``, or a dash where nothing is known."""
+    """``██████░░░░  61 %`` (the number alone at width 0), or a dash where nothing is known."""
     if percent is None:
         return "-"
+    if width <= 0:
+        return f"{percent:.0f} %"
     filled = round(min(max(percent, 0.0), 100.0) / 100 * width)
     return f"{'█' * filled}{'░' * (width - filled)} {percent:3.0f} %"
 

@@ -18,11 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
     from clusterops.cli.clients import ScalerClient, ServerManagerClient
 
 INTERVAL_S = 1.0
-_STATE_STYLE = {"running": "green", "stopped": "dim", "error": "red", "paused": "yellow"}
+_STATE_STYLE = {
+    "in service": "green",
+    "running": "cyan",
+    "stopped": "dim",
+    "draining": "yellow",
+    "paused": "yellow",
+    "unhealthy": "bold red",
+    "error": "bold red",
+}
+#: Cells of a bar: as many as the terminal has room for; below the least only the number is shown.
+_BAR_MOST, _BAR_LEAST = 16, 3
 
 
 def status(
@@ -42,7 +54,8 @@ def status(
     elif as_json:
         output.print_json(compose(first))
     else:
-        output.console().print(render(first))
+        console = output.console()
+        console.print(render(first, width=console.width))
 
 
 class Decisions:
@@ -72,18 +85,23 @@ def _said(decision: dict[str, Any]) -> tuple[Any, Any]:
 def _watch(
     server_manager: ServerManagerClient, scaler: ScalerClient, first: Snapshot, *, as_json: bool
 ) -> None:
+    console = output.console()
     decisions = Decisions()
     latest = first
     decisions.add(latest)
+
+    def view() -> Group:
+        # The width is asked for each time: the terminal may have been resized.
+        return render(latest, decisions, width=console.width)
 
     def look() -> RenderableType:
         nonlocal latest
         try:
             latest = take(server_manager, scaler, latest.cluster)
         except ClusterOpsError as error:
-            return _with_note(render(latest, decisions), f"[red]{error.message}[/red]")
+            return _with_note(view(), error.message)
         decisions.add(latest)
-        return render(latest, decisions)
+        return view()
 
     try:
         if as_json:
@@ -92,8 +110,7 @@ def _watch(
                 time.sleep(INTERVAL_S)
                 latest = take(server_manager, scaler, latest.cluster)
         elif not sys.stdout.isatty():
-            console = output.console()
-            console.print(render(latest, decisions))
+            console.print(view())
             while True:
                 time.sleep(INTERVAL_S)
                 console.print(look())
@@ -104,12 +121,7 @@ def _watch(
 
             with (
                 Keys() as keys,
-                Live(
-                    render(latest, decisions),
-                    screen=True,
-                    auto_refresh=False,
-                    console=output.console(),
-                ) as live,
+                Live(view(), screen=True, auto_refresh=False, console=console) as live,
             ):
                 while keys.wait(INTERVAL_S) not in ("q", "Q", "\x03", "\x1b"):
                     live.update(look(), refresh=True)
@@ -119,95 +131,132 @@ def _watch(
 
 def _with_note(view: Group, note: str) -> Group:
     from rich.console import Group
+    from rich.text import Text
 
-    return Group(view, note)
+    return Group(view, "", Text(note, style="red"))
 
 
-def render(snapshot: Snapshot, decisions: Decisions | None = None) -> Group:
-    """The view for people."""
+def render(snapshot: Snapshot, decisions: Decisions | None = None, *, width: int = 80) -> Group:
+    """The view for people, for a terminal of ``width`` columns."""
     from rich.console import Group
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     document = compose(snapshot)
-    scaler = snapshot.scaler or {}
-    agents = agents_by_name(scaler)
-    pool = {entry.get("name"): entry for entry in document["load_balancer"]["upstreams"]}
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("Node", "State", "Traffic", "CPU", "Memory"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("In flight", justify="right", no_wrap=True)
-    table.add_column("Address", no_wrap=True)
-    for node in document["nodes"]:
-        style = _STATE_STYLE.get(str(node["state"]), "yellow")
-        entry = pool.get(node["name"], {})
-        flight = entry.get("in_flight", agents.get(str(node["name"]), {}).get("in_flight"))
-        table.add_row(
-            escape(str(node["name"])),
-            f"[{style}]{escape(str(node['state']))}[/{style}]",
-            _traffic(node, agents.get(str(node["name"])), entry),
-            output.bar(node["cpu_percent"]),
-            output.bar(node["memory_percent"]),
-            "-" if flight is None else str(flight),
-            escape(str(node["address"] or "-")),
-        )
-    lines = [escape(line) for line in _words(snapshot, document)]
-    head = f"[bold]{escape(str(document['name']))}[/bold]  {escape(str(document['provider']))}"
-    parts: list[RenderableType] = [head, "", table, "", *lines]
+    head = Text.assemble((str(document["name"]), "bold"), f"  {document['provider']}")
+    facts = [(title, Text(words)) for title, words in _facts(snapshot, document)]
+    parts: list[RenderableType] = [head, "", _nodes(snapshot, document, width), "", _pairs(facts)]
     if decisions is not None:
-        parts += ["", "[bold]Last decisions[/bold]"]
-        parts += [escape(f"  {_decision_words(each)}") for each in decisions]
+        told = [
+            (f"  {output.ago(each.get('at'))}", Text(_decision_words(each))) for each in decisions
+        ]
+        parts += ["", Text("Last decisions", style="bold"), _pairs(told)]
+        parts += ["", Text("q ends", style="dim")]
     return Group(*parts)
 
 
-def _traffic(node: dict[str, Any], agent: dict[str, Any] | None, entry: dict[str, Any]) -> str:
-    if node["role"] != "agent":
-        return "-"
-    if node["in_service"] is None:
-        return "unknown"
+def _nodes(snapshot: Snapshot, document: dict[str, Any], width: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    agents = agents_by_name(snapshot.scaler or {})
+    pool = {entry.get("name"): entry for entry in document["load_balancer"]["upstreams"]}
+    rows: list[tuple[dict[str, Any], str, str, str, str]] = []
+    for node in document["nodes"]:
+        agent = agents.get(str(node["name"]), {})
+        entry = pool.get(node["name"], {})
+        flight = entry.get("in_flight", agent.get("in_flight"))
+        rows.append(
+            (
+                node,
+                str(node["name"]),
+                _state(node, agent, entry),
+                "-" if flight is None else str(flight),
+                str(node["address"] or "-"),
+            )
+        )
+    titles = ("Node", "State", "In flight", "Address")
+    # A column is as wide as its longest text; two spaces stand between columns, and the two
+    # bars share what is left beside their numbers ("100 %" and a space each).
+    texts = [max([len(row[at + 1]) for row in rows] + [len(titles[at])]) for at in range(4)]
+    cells = min((width - sum(texts) - 5 * 2 - 2 * 6) // 2, _BAR_MOST)
+    cells = cells if cells >= _BAR_LEAST else 0
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("Node", "State", "CPU", "Memory", "In flight", "Address"):
+        right = title == "In flight" or (not cells and title in ("CPU", "Memory"))
+        table.add_column(title, no_wrap=True, justify="right" if right else "left")
+    for node, name, state, flight, address in rows:
+        table.add_row(
+            Text(name),
+            Text(state, style=_STATE_STYLE.get(state, "yellow")),
+            Text(output.bar(node["cpu_percent"], cells)),
+            Text(output.bar(node["memory_percent"], cells)),
+            Text(flight),
+            Text(address),
+        )
+    return table
+
+
+def _pairs(rows: list[tuple[str, Text]]) -> Table:
+    """Titles and texts in two columns: a long text goes on below its own beginning."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for title, text in rows:
+        grid.add_row(Text(title), text)
+    return grid
+
+
+def _state(node: dict[str, Any], agent: dict[str, Any], entry: dict[str, Any]) -> str:
+    """One word for a node: what its machine does or, while that runs, its part in the traffic."""
+    state = str(node["state"])
+    if node["role"] != "agent" or state != "running":
+        return state
     if entry.get("state") == "draining":
-        return "[yellow]draining[/yellow]"
-    if node["in_service"]:
-        return "[green]in service[/green]"
-    if node["state"] == "running" and agent and agent.get("healthy") is False:
-        return "[red]unhealthy[/red]"
-    return "[dim]out[/dim]"
+        return "draining"
+    if agent.get("healthy") is False and (node["in_service"] or agent.get("ready") is False):
+        return "unhealthy"
+    return "in service" if node["in_service"] else "running"
 
 
-def _words(snapshot: Snapshot, document: dict[str, Any]) -> list[str]:
+def _facts(snapshot: Snapshot, document: dict[str, Any]) -> list[tuple[str, str]]:
     config = snapshot.cluster.get("config") or {}
     scaler = document["scaler"]
-    lines: list[str] = []
+    facts: list[tuple[str, str]] = []
     if snapshot.scaler is None:
-        lines.append(f"Scaler         unreachable: {snapshot.scaler_error}")
+        facts.append(("Scaler", f"unreachable: {snapshot.scaler_error}"))
     else:
-        lines.append(
-            f"Scaler         {scaler['mode']}, {scaler['desired']} wanted "
-            f"({scaler['min']} to {scaler['max']})"
+        desired = "?" if scaler["desired"] is None else scaler["desired"]
+        facts.append(
+            ("Scaler", f"{scaler['mode']}, {desired} wanted ({scaler['min']} to {scaler['max']})")
         )
         decision = scaler["last_decision"]
-        lines.append(f"Decision       {_decision_words(decision) if decision else 'none yet'}")
+        words = f"{output.ago(decision['at'])}: {_decision_words(decision)}" if decision else ""
+        facts.append(("Decision", words or "none yet"))
         action = snapshot.scaler.get("action")
         if isinstance(action, dict):
-            lines.append(f"Doing          {action_words(action)}")
+            facts.append(("Doing", action_words(action)))
         for alarm in snapshot.scaler.get("alarms") or []:
             text = alarm.get("message", alarm) if isinstance(alarm, dict) else alarm
-            lines.append(f"Alarm          {text}")
+            facts.append(("Alarm", str(text)))
     application = document["application"]
     if application["name"]:
         health = {True: "healthy", False: "NOT healthy"}.get(application["healthy"], "unknown")
         release = application["release"] or "no release"
-        lines.append(f"Application    {application['name']} {release}, {health}")
-    lines.append(f"Load balancer  {document['load_balancer']['url']}")
-    lines.append(f"Dashboard      {clients.host_url(config, 'port_dashboard', 9000)}")
-    lines.append(f"Prometheus     {clients.host_url(config, 'port_prometheus', 9090)}")
-    return lines
+        facts.append(("Application", f"{application['name']} {release}, {health}"))
+    facts.append(("Load balancer", str(document["load_balancer"]["url"])))
+    facts.append(("Dashboard", clients.host_url(config, "port_dashboard", 9000)))
+    facts.append(("Prometheus", clients.host_url(config, "port_prometheus", 9090)))
+    return facts
 
 
 def _decision_words(decision: dict[str, Any]) -> str:
-    action = str(decision.get("action") or "none").replace("_", " ")
-    return f"{output.ago(decision.get('at'))}: {action}: {decision.get('reason') or 'no reason'}"
+    action = str(decision.get("action") or "none")
+    words = "no change" if action == "none" else action.replace("_", " ")
+    return f"{words}: {decision.get('reason') or 'no reason'}"
 
 
 def action_words(action: dict[str, Any]) -> str:

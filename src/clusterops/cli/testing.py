@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,28 +18,41 @@ from clusterops.errors import ExitCode, UsageError
 from clusterops.state import project_root
 
 SUITES = ("lint", "unit", "integration", "e2e")
-PYTEST_NOTHING_COLLECTED = 5
+SLOW_SUITES = ("molecule",)
+"""Only when asked for: `all` does not run these."""
+MOLECULE_CLUSTER = "molecule"
+"""The image of the scenarios' nodes carries this in place of a cluster's name."""
+IMAGE_TIMEOUT_S = 900
+"""Building the packages into an image is silent for minutes on a slow line."""
 INTEGRATION_PACKAGES = {"redis-server": "redis-server", "postgresql": "pg_ctlcluster"}
 """Debian package -> a program that it brings."""
 
 
 def test(
     suite: Annotated[
-        str, typer.Argument(help=f"One of {', '.join(SUITES)}, or all.", show_default=True)
+        str,
+        typer.Argument(
+            help=f"One of {', '.join(SUITES)}; all of these; or {', '.join(SLOW_SUITES)}.",
+            show_default=True,
+        ),
     ] = "all",
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="More arguments for pytest, after --.")
+        list[str] | None, typer.Argument(help="More arguments for pytest or molecule, after --.")
     ] = None,
 ) -> int:
-    """Run the tests: lint, unit (seconds), integration (real programs), e2e (a whole cluster)."""
-    if suite not in (*SUITES, "all"):
-        raise UsageError(f"found suite '{suite}'; allowed: all, {', '.join(SUITES)}")
+    """Run the tests: lint, unit (seconds), integration (real programs), e2e (a whole cluster).
+
+    The suite molecule applies roles one by one to nodes of their own; all does not run it.
+    """
+    if suite not in (*SUITES, *SLOW_SUITES, "all"):
+        allowed = ", ".join(("all", *SUITES, *SLOW_SUITES))
+        raise UsageError(f"found suite '{suite}'; allowed: {allowed}")
     chosen = SUITES if suite == "all" else (suite,)
     results: list[tuple[str, int, float]] = []
     for name in chosen:
         began = time.monotonic()
         print(f"\n=== {name} ===", flush=True)
-        code = _lint() if name == "lint" else _pytest(name, arguments or [])
+        code = _suite(name, arguments or [])
         results.append((name, code, time.monotonic() - began))
         if code != 0 and suite == "all" and name in ("lint", "unit"):
             break  # nothing slower can be right when these are not
@@ -46,6 +60,14 @@ def test(
     for name, code, seconds in results:
         print(f"{'passed' if code == 0 else 'FAILED'}  {name:12} {seconds:6.0f} s")
     return int(ExitCode.FAILED if any(code for _, code, _ in results) else ExitCode.DONE)
+
+
+def _suite(name: str, arguments: list[str]) -> int:
+    if name == "lint":
+        return _lint()
+    if name == "molecule":
+        return _molecule(arguments)
+    return _pytest(name, arguments)
 
 
 def _pytest(suite: str, arguments: list[str]) -> int:
@@ -57,24 +79,51 @@ def _pytest(suite: str, arguments: list[str]) -> int:
 
 def _lint() -> int:
     """Every checker, all of them even when one complains."""
-    root = project_root()
     python = [sys.executable, "-m"]
     scripts = ["playground", ".ci/run"]
-    commands = [
-        [*python, "ruff", "check", "."],
-        [*python, "ruff", "format", "--check", "."],
-        [*python, "mypy"],
-        ["shellcheck", *scripts],
-        ["yamllint", "--strict", "."],
-        ["ansible-lint", "--offline", "--config-file", ".config/ansible-lint.yml"],
-    ]
+    commands = {
+        "ruff check": [*python, "ruff", "check", "."],
+        "ruff format": [*python, "ruff", "format", "--check", "."],
+        "mypy": [*python, "mypy"],
+        "shellcheck": ["shellcheck", *scripts],
+        "yamllint": ["yamllint", "--strict", "."],
+        "ansible-lint": [
+            *("ansible-lint", "--offline"),
+            *("--config-file", ".config/ansible-lint.yml"),
+        ],
+    }
     codes = []
-    for command in commands:
-        name = next(word for word in command if word not in (sys.executable, "-m"))
-        code = _run(command)
+    for name, command in commands.items():
+        code = _run(command, _ansible_environment())
         print(f"{'ok' if code == 0 else 'FAILED':7} {name}", flush=True)
         codes.append(code)
-    return 1 if any(codes) or not root.is_dir() else 0
+    return int(any(codes))
+
+
+def _molecule(arguments: list[str]) -> int:
+    """Each role with a scenario, on a node of its own: twice, and then what it has left."""
+    from clusterops.engine import connect, ensure_engine
+    from clusterops.images.build import ensure_node_images, image_tag
+
+    ensure_engine(_say)
+    client = connect(IMAGE_TIMEOUT_S)
+    ensure_node_images(client, MOLECULE_CLUSTER, _say)
+    image = image_tag(MOLECULE_CLUSTER, "node")
+    command = ["molecule", "test", "--all", *arguments]
+    return _run(command, {**_ansible_environment(), "node_image": image})
+
+
+def _ansible_environment() -> dict[str, str]:
+    """Ansible takes everything from the checkout and its virtual environment."""
+    root = project_root()
+    return {
+        "ANSIBLE_COLLECTIONS_PATH": str(root / "collections"),
+        "ANSIBLE_HOME": str(root / ".cache" / "ansible"),
+    }
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _provide_programs() -> None:
@@ -90,12 +139,13 @@ def _provide_programs() -> None:
     if missing:
         print(f"Installing {', '.join(missing)}", flush=True)
         install_packages(*missing)
-    ensure_engine(lambda line: print(line, flush=True))
+    ensure_engine(_say)
 
 
-def _run(command: list[str]) -> int:
+def _run(command: list[str], more: Mapping[str, str] | None = None) -> int:
     environment = {
         **os.environ,
+        **(more or {}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -47,4 +47,3 @@ Try next:
   ./playground ssh agent-1                      look inside
   ./playground down                             remove everything"""
     )
-

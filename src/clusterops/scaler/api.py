@@ -20,19 +20,27 @@ from clusterops.scaler.observe import ProbeError, read_token
 
 BODY_LIMIT = 4096
 _PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; "
+    "script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+}
+#: The page's parts and their types; nothing else of the folder is served.
+_PAGE_PARTS = {
+    "dashboard.css": "text/css",
+    "dashboard.js": "text/javascript",
+    "chart.js": "text/javascript",
 }
 
 
 def make_app(controller: Controller) -> FastAPI:
     """The ASGI application around one controller."""
     app = FastAPI(title="Cluster Operations Playground: scaler", docs_url=None, redoc_url=None)
-    page = files("clusterops.scaler").joinpath("static/dashboard.html").read_text("utf-8")
+    folder = files("clusterops.scaler").joinpath("static")
+    page = folder.joinpath("dashboard.html").read_text("utf-8")
+    parts = {name: folder.joinpath(name).read_text("utf-8") for name in _PAGE_PARTS}
 
     @app.exception_handler(HTTPException)
     async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
@@ -50,6 +58,12 @@ def make_app(controller: Controller) -> FastAPI:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def dashboard() -> HTMLResponse:
         return HTMLResponse(page, headers=_PAGE_HEADERS)
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def dashboard_part(name: str) -> Response:
+        if name not in parts:
+            raise HTTPException(404, f"{name}: the page has no such part")
+        return Response(parts[name], media_type=_PAGE_PARTS[name], headers=_PAGE_HEADERS)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -126,6 +140,7 @@ def describe(controller: Controller) -> dict[str, Any]:
     """The status document (its field names are a contract)."""
     seen, state, running = controller.seen, controller.state, controller.running
     decision, lease = controller.decision, controller.lease
+    cooldown_ends = state.last_scaling_at + controller.settings.scaling_cooldown_s if state else 0.0
     agents = [
         {
             "name": agent.name,
@@ -168,6 +183,10 @@ def describe(controller: Controller) -> dict[str, Any]:
         if running
         else None,
         "blocked_by": controller.plan.blocked_by if controller.plan else None,
+        "cooldown_ends_at": _time(cooldown_ends) if state and state.last_scaling_at else None,
+        "floor": {"agents": state.floor, "ends_at": _time(state.floor_until)}
+        if state and state.floor
+        else None,
         "hold": {"holder": lease.holder, "expires_at": _time(lease.until)} if lease else None,
         "agents": agents,
         "load_balancer": {

@@ -82,6 +82,7 @@ class Controller:
         self._task: asyncio.Task[None] | None = None
         self._without_effect: Action | None = None  # succeeded just now; must not be due again
         self._pruned_at = 0.0
+        self._released_at = 0.0
         self.state: State | None = store.load()
         self._lease = store.load_lease()
         self.running: Running | None = None
@@ -144,13 +145,21 @@ class Controller:
         return self._set_lease(Lease(holder, self._clock() + ttl_s))
 
     def release(self, holder: str | None = None) -> bool:
-        """End the lease (of ``holder``, or whoever has it); False where there was none."""
+        """End the lease (of ``holder``, or whoever has it); False where there was none.
+
+        The cooldown begins.
+        """
         lease = self.lease
         if not lease:
             return False
         if holder is not None and lease.holder != holder:
             raise HeldError(f"the scaler is held by '{lease.holder}'")
         self._set_lease(None)
+        # Whoever held the scaler worked on the agents: what they measure now is that work.
+        self._released_at = self._clock()
+        self.store.save(last_scaling_at=self._released_at)
+        if self.state:
+            self.state = replace(self.state, last_scaling_at=self._released_at)
         self.event("released", f"released by '{lease.holder}'", holder=lease.holder)
         self.wake()
         return True
@@ -273,7 +282,7 @@ class Controller:
         if desired is None:
             return False
         self.store.save(desired=desired)
-        self.state = State(desired)
+        self.state = State(desired, last_scaling_at=self._released_at)
         self.event("desired", f"starting with {desired} agents", desired=desired)
         return True
 

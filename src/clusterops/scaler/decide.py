@@ -35,7 +35,7 @@ def decide(
         return Decision(
             clamped,
             "up" if clamped > state.desired else "down",
-            f"the limits are now {low} to {high} agents",
+            f"the limits are now {low} to {_agents(high)}",
         )
     if safety_stop:
         return Decision(
@@ -70,17 +70,17 @@ def _guard(
         return "action_in_progress", "an action is in progress"
     if wish.direction == "up":
         if state.desired >= limits.agents_max:
-            return "max", f"{state.desired} agents is the maximum"
+            return "max", f"{_agents(state.desired)} is the maximum"
         if serving < state.desired:
-            return "converging", f"{serving} of {state.desired} agents are in service yet"
+            return "converging", f"only {serving} of {_agents(state.desired)} in service yet"
     else:
         if state.desired <= limits.agents_min:
-            return "min", f"{state.desired} agents is the minimum"
+            return "min", f"{_agents(state.desired)} is the minimum"
         if state.desired <= state.effective_floor(now):
             left = state.floor_until - now
-            return "hold_floor", f"{state.floor} agents were asked for ({left:.0f} s left)"
+            return "hold_floor", f"{_were_asked(state.floor)} ({left:.0f} s left)"
         if serving > state.desired:
-            return "converging", f"{serving} agents are in service, {state.desired} wanted"
+            return "converging", f"{serving} in service, {state.desired} wanted"
         if any(not agent.has_metrics for agent in observation.in_service):
             return "missing_metrics", "metrics are missing"  # whatever the policy is
     left = state.last_scaling_at + limits.cooldown_s - now
@@ -88,3 +88,11 @@ def _guard(
     if 0 < left <= limits.cooldown_s:
         return "cooldown", f"the cooldown lasts {left:.0f} s more"
     return None
+
+
+def _agents(count: int) -> str:
+    return "1 agent" if count == 1 else f"{count} agents"
+
+
+def _were_asked(count: int) -> str:
+    return f"{_agents(count)} {'was' if count == 1 else 'were'} asked for"

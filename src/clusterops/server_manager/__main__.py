@@ -93,7 +93,7 @@ def _serve(source: ConfigSource, state: State) -> None:
             access_log=False,  # the guard logs requests, without headers
             server_header=False,
             proxy_headers=False,
-            lifespan="off",
+            lifespan="on",
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
     )

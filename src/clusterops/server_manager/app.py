@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
@@ -42,7 +44,15 @@ def create_app(
         config_problem: why the cluster.yml on disk is not the one in force, or None.
     """
     telemetry = telemetry or Telemetry()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        settling = asyncio.create_task(_settle(service))  # requests need not wait for it
+        yield
+        settling.cancel()
+
     app = FastAPI(
+        lifespan=lifespan,
         title="Server Manager API",
         description="Creates, starts, stops and lists the machines of one cluster.",
         version=__version__,
@@ -211,3 +221,10 @@ def _takes(model: type[BaseModel]) -> dict[str, Any]:
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": schemas.ErrorBody} for status in statuses}
+
+
+async def _settle(service: Service) -> None:
+    try:
+        await service.settle()
+    except ClusterOpsError as error:
+        log.warning("the machines' sizes could not be checked: %s", error)

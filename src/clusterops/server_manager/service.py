@@ -85,6 +85,7 @@ class Service:
         self._observe = observe
         self._locks: dict[str, asyncio.Lock] = {}
         self._under_way: dict[str, str] = {}
+        self._boosted: dict[str, asyncio.Task[None]] = {}
         self._executor = ThreadPoolExecutor(max_workers=64, thread_name_prefix="driver")
 
     async def cluster(self) -> dict[str, Any]:
@@ -138,11 +139,7 @@ class Service:
     async def power(self, action: Action, name: str) -> bool:
         """Turn a machine on or off; False when it was so already."""
         if action == "on":
-            if name not in self._config().server_names:
-                raise UnknownServer(name)
-            return await self._change(
-                name, "start", self._limits.start_s, lambda: self._driver.start(name)
-            )
+            return await self._start(name)
         if not is_node_name(name):
             raise UnknownServer(name)
         return await self._change(
@@ -151,6 +148,50 @@ class Service:
             self._limits.stop_s,
             lambda: self._driver.stop(name, self._limits.grace_s),
         )
+
+    async def _start(self, name: str) -> bool:
+        config = self._config()
+        if name not in config.server_names:
+            raise UnknownServer(name)
+        spec = server_spec(config, name, self._make_seed)
+        boost = config.startup_cpus > spec.cpus and config.startup_boost_s > 0
+
+        def work() -> bool:
+            server = self._driver.get(name)
+            if server is None:
+                raise UnknownServer(name)
+            if boost and server.state is ServerState.STOPPED:
+                self._driver.create(replace(spec, cpus=config.startup_cpus))
+            return self._driver.start(name)
+
+        started = await self._change(name, "start", self._limits.start_s, work)
+        if started and boost:
+            if earlier := self._boosted.get(name):
+                earlier.cancel()
+            self._boosted[name] = asyncio.create_task(self._end_boost(name, config.startup_boost_s))
+        return started
+
+    async def _end_boost(self, name: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        self._boosted.pop(name, None)
+        try:
+            await self._settle(name)
+        except ClusterOpsError as error:
+            log.warning("the CPUs of '%s' could not be set: %s", name, error)
+
+    async def settle(self) -> None:
+        """Give every machine the size that cluster.yml says: a boost may have been cut off."""
+        for server in await self.list():
+            if server.name in self._config().server_names:
+                await self._settle(server.name)
+
+    async def _settle(self, name: str) -> None:
+        spec = server_spec(self._config(), name, self._make_seed)
+
+        def work() -> bool:
+            return self._driver.get(name) is not None and self._driver.create(spec)
+
+        await self._change(name, "resize", self._limits.start_s, work)
 
     async def delete(self, name: str) -> None:
         """Remove a machine with its disks."""
@@ -166,6 +207,10 @@ class Service:
 
     def _as_seen(self, server: Server) -> Server:
         """A machine's state, with what is being done to it right now."""
+        if server.name in self._boosted:  # what it has in the long run
+            config = self._config()
+            nominal = config.control_cpus if server.role is Role.CONTROL else config.agent_cpus
+            server = replace(server, cpus=nominal)
         operation = self._under_way.get(server.name)
         if operation == "start" and server.state != ServerState.RUNNING:
             return replace(server, state=ServerState.STARTING)

@@ -53,6 +53,7 @@ def test_forged_headers_are_replaced(lb: Machine) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", seen["x-request-id"])
     assert response.headers.get_all("X-Request-ID") == [seen["x-request-id"]]
     assert not {"connection", "upgrade", "forwarded"} & set(seen)
+    assert response.headers.get_all("X-Served-By") == ["one"]
 
 
 def test_status_is_for_this_node_only(lb: Machine) -> None:

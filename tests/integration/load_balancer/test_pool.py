@@ -45,6 +45,7 @@ def test_without_agents_the_answer_is_503_at_once(lb: Machine) -> None:
         response = connection.getresponse()
         assert response.status == 503
         assert response.headers["Retry-After"] == "5"
+        assert "X-Served-By" not in response.headers
         assert response.headers["Content-Type"].startswith(kind)
         assert b"No agent is in service" in response.read()
         connection.close()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -57,6 +58,49 @@ async def test_status_has_the_promised_fields(client: httpx.AsyncClient) -> None
         "in_flight": 0,
     }
     assert status["application"] == {"name": "fibonacci", "release": "r1", "healthy": True}
+
+
+async def test_status_says_when_the_next_change_may_come(
+    client: httpx.AsyncClient, controller: Controller
+) -> None:
+    status = (await client.get("/api/v1/status")).json()
+    assert status["cooldown_ends_at"] is None and status["floor"] is None
+    controller.set_desired(2)
+    controller.release()
+    await controller.tick()  # starts an action, which begins the cooldown
+    await controller.close()
+    status = (await client.get("/api/v1/status")).json()
+    assert status["floor"]["agents"] == 2 and status["floor"]["ends_at"].endswith("Z")
+    assert status["cooldown_ends_at"] > status["observed_at"]
+
+
+async def test_the_page_and_its_parts_come_from_here_alone(client: httpx.AsyncClient) -> None:
+    page = await client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy and "unsafe-inline" not in policy
+    for name, kind in (
+        ("dashboard.css", "text/css"),
+        ("dashboard.js", "text/javascript"),
+        ("chart.js", "text/javascript"),
+    ):
+        part = await client.get(f"/static/{name}")
+        assert part.status_code == 200 and part.headers["content-type"].startswith(kind)
+        assert part.headers["x-content-type-options"] == "nosniff"
+        assert name in page.text + (await client.get("/static/dashboard.js")).text
+        # Only the name of the SVG vocabulary looks like an address elsewhere.
+        assert "://" not in part.text.replace("http://www.w3.org/2000/svg", "")
+    for name in ("dashboard.html", "nothing.js", "..%2Fapi.py", "%2e%2e/api.py"):
+        assert (await client.get(f"/static/{name}")).status_code == 404
+
+
+async def test_the_page_has_landmarks_and_says_decisions_aloud(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/")).text
+    for piece in ("<header>", "<main ", "<noscript>", 'aria-live="polite"', 'role="alert"'):
+        assert piece in page
+    script = (await client.get("/static/dashboard.js")).text
+    asked = set(re.findall(r'\$\("([a-z-]+)"\)', script))
+    assert asked and asked <= set(re.findall(r'id="([a-z-]+)"', page))
+    assert "innerHTML" not in script
 
 
 async def test_reading_needs_no_token(client: httpx.AsyncClient) -> None:

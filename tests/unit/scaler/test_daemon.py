@@ -258,3 +258,20 @@ async def test_every_tick_leaves_a_record(make: Callable[[], Controller], world:
     assert tick["decision"]["verdicts"][0]["rule"] == "cpu_above"
     assert tick["agents"][0]["cpu_percent"] == 50.0
     assert tick["plan"]["action"] is None
+
+
+async def test_after_a_hold_the_cooldown_begins(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    controller.hold("up", 60)
+    world.load(95)  # whoever holds the scaler works on the agents
+    await settle(controller)
+    controller.release("up")
+    await settle(controller)
+    assert world.actions == []
+    assert controller.decision and controller.decision.blocked_by == "cooldown"
+    world.now += 31
+    world.load(95)
+    await settle(controller)
+    assert world.actions == ["scale_up agent-2"]

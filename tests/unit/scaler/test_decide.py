@@ -85,6 +85,33 @@ def test_guards_have_names(
     assert (decision.desired, decision.blocked_by) == (desired, guard)
 
 
+@pytest.mark.parametrize(
+    ("cpu", "changes", "count", "words"),
+    [
+        (10, {}, 1, ", but 1 agent is the minimum"),
+        (90, {}, 4, ", but 4 agents is the maximum"),
+        (10, {"floor": 2, "floor_until": NOW + 9}, 2, ", but 2 agents were asked for (9 s left)"),
+        (10, {"last_scaling_at": NOW - 10}, 2, ", but the cooldown lasts 20 s more"),
+    ],
+)
+def test_guards_speak_plainly(
+    cpu: float, changes: dict[str, object], count: int, words: str
+) -> None:
+    decision = decide(POLICY, seen(*loaded(cpu, 10, count)), state(count, **changes), NOW, LIMITS)
+    assert decision.reason.endswith(words)
+
+
+def test_one_agent_is_not_spoken_of_as_many() -> None:
+    lone = Limits(0, 1, 30)
+    most = decide(POLICY, seen(*loaded(90, 10, 1)), state(1), NOW, lone)
+    assert most.reason.endswith("but 1 agent is the maximum")
+    floor = state(1, floor=1, floor_until=NOW + 5)
+    asked = decide(POLICY, seen(*loaded(10, 10, 1)), floor, NOW, lone)
+    assert asked.reason.endswith("but 1 agent was asked for (5 s left)")
+    moved = decide(POLICY, seen(*loaded(50, 50, 2)), state(2), NOW, lone)
+    assert moved.reason == "the limits are now 0 to 1 agent"
+
+
 def test_no_further_growth_until_the_last_agent_came() -> None:
     decision = decide(POLICY, seen(*loaded(90, 10, 1)), state(2), NOW, LIMITS)
     assert decision.blocked_by == "converging"

@@ -118,3 +118,42 @@ def test_published_ports_are_those_of_the_configuration() -> None:
 @pytest.mark.parametrize("name", ["agent-1\n", "agent-٣", "agent-155", "agent--1", "Agent-1", ""])
 def test_strange_names(name: str) -> None:
     assert not is_node_name(name)
+
+
+async def test_a_machine_has_more_cpu_while_it_starts_and_its_own_afterwards() -> None:
+    manager = Fixture(agent_cpus=0.5, startup_cpus=2.0, startup_boost_s=0.1)
+    await manager.service.create("agent-1")
+    await manager.service.power("on", "agent-1")
+    assert manager.world.machines["agent-1"].cpus == 2.0
+    assert (await manager.service.get("agent-1")).cpus == 0.5  # what it has in the long run
+    await asyncio.sleep(0.2)
+    assert manager.world.machines["agent-1"].cpus == 0.5
+    manager.service.close()
+
+
+async def test_a_running_machine_is_not_boosted_by_turning_it_on_again() -> None:
+    manager = Fixture(agent_cpus=0.5, startup_cpus=2.0, startup_boost_s=0.05)
+    await manager.service.create("agent-1")
+    await manager.service.power("on", "agent-1")
+    await asyncio.sleep(0.15)
+    assert not await manager.service.power("on", "agent-1")
+    assert manager.world.machines["agent-1"].cpus == 0.5
+    manager.service.close()
+
+
+async def test_a_boost_that_was_cut_off_ends_when_the_server_manager_starts_again() -> None:
+    manager = Fixture(agent_cpus=0.5, startup_cpus=2.0, startup_boost_s=60)
+    await manager.service.create("agent-1")
+    await manager.service.power("on", "agent-1")
+    await manager.service.settle()
+    assert manager.world.machines["agent-1"].cpus == 0.5
+    manager.service.close()
+
+
+async def test_no_boost_for_a_machine_that_is_larger_anyway_or_where_it_is_off() -> None:
+    for settings in ({"agent_cpus": 4.0}, {"startup_cpus": 0.0}):
+        manager = Fixture(**settings)
+        await manager.service.create("agent-1")
+        await manager.service.power("on", "agent-1")
+        assert manager.world.machines["agent-1"].cpus == manager.config.agent_cpus
+        manager.service.close()

@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Request-ID", "from-upstream")
+        self.send_header("X-Served-By", "from-upstream")
         self.end_headers()
         self.wfile.write(body)
 
