@@ -30,7 +30,7 @@ def load(
     ramp: Annotated[float, typer.Option(help="Seconds until all users are there.")] = 0.0,
     think_time: Annotated[
         str, typer.Option("--think-time", "--rate", help="A user's pause, seconds: S or MIN-MAX.")
-    ] = "0.05-0.1",
+    ] = "0.02-0.06",
     url: Annotated[
         str | None,
         typer.Option(help="Loopback URL; default: the load balancer.", show_default=False),

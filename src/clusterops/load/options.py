@@ -32,8 +32,8 @@ class LoadOptions:
     users: int
     duration_s: float
     ramp_s: float = 0.0
-    think_min_s: float = 0.05
-    think_max_s: float = 0.1
+    think_min_s: float = 0.02
+    think_max_s: float = 0.06
     path: str | None = None
     timeout_s: float = 10.0
 

@@ -128,7 +128,7 @@ class Controller:
         self.state = replace(
             self.state or State(count), desired=count, floor=count, floor_until=until
         )
-        self.event("desired", f"{count} agents were asked for", desired=count)
+        self.event("desired", f"asked for: {count}", desired=count)
         self.wake()
 
     def hold(self, holder: str, ttl_s: float) -> Lease:
@@ -240,7 +240,7 @@ class Controller:
             self._remember(desired=decision.desired, last_scaling_at=now)
             self.event(
                 "decision",
-                f"{state.desired} to {decision.desired} agents: {decision.reason}",
+                f"from {state.desired} to {decision.desired}: {decision.reason}",
                 desired=decision.desired,
                 direction=decision.direction,
             )
@@ -283,7 +283,7 @@ class Controller:
             return False
         self.store.save(desired=desired)
         self.state = State(desired, last_scaling_at=self._released_at)
-        self.event("desired", f"starting with {desired} agents", desired=desired)
+        self.event("desired", f"starting with {desired}", desired=desired)
         return True
 
     async def _eject(self, before: Plan) -> None:

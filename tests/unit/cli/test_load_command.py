@@ -78,7 +78,7 @@ def test_the_default_url_is_the_load_balancer_of_cluster_yml(run: Any, state: An
     main(["load", "--json"])
     assert run.options.url == "http://127.0.0.1:8123"
     assert (run.options.users, run.options.duration_s) == (50, 60)
-    assert (run.options.think_min_s, run.options.think_max_s) == (0.05, 0.1)
+    assert (run.options.think_min_s, run.options.think_max_s) == (0.02, 0.06)
 
 
 def test_people_read_lines_and_a_summary(run: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from typing import Any
 
@@ -15,9 +16,9 @@ from clusterops.cli.snapshot import Snapshot, compose, take
 from clusterops.errors import NotRunningError
 
 
-def text_of(view: Any) -> str:
+def text_of(view: Any, width: int = 140) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=140).print(view)
+    Console(file=stream, width=width).print(view)
     return stream.getvalue()
 
 
@@ -94,6 +95,54 @@ def test_human_view_shows_load_decision_and_addresses(manager: Any, scaler: Any)
     assert "42 %" in output_text
     assert "CPU 42 % is between 30 and 70 %" in output_text
     assert "http://127.0.0.1:9000" in output_text
+
+
+@pytest.mark.parametrize("width", [66, 80, 100, 120, 200])
+def test_nothing_is_cut_whatever_the_width(manager: Any, scaler: Any, width: int) -> None:
+    for node in manager.list:
+        node["address"] = node["address"] and "192.168.156.101"
+    text = text_of(status.render(take(manager, scaler, manager.cluster()), width=width), width)
+    assert "…" not in text
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= width
+    assert lines[2].split() == ["Node", "State", "CPU", "Memory", "In", "flight", "Address"]
+    row = next(line for line in lines if line.startswith("agent-1"))
+    assert "in service" in row and "42 %" in row and row.endswith("192.168.156.101")
+    assert ("█" in row) == (width >= 80)  # a narrow terminal gets the numbers alone
+
+
+def test_a_long_decision_goes_on_below_its_own_beginning(manager: Any, scaler: Any) -> None:
+    assert scaler.document is not None
+    scaler.document["last_decision"]["reason"] = "average CPU 5 % is below 30 % " * 4
+    text = text_of(status.render(take(manager, scaler, manager.cluster())), 80)
+    lines = text.splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith("Decision"))
+    assert "no change: average CPU" in lines[first]
+    assert lines[first + 1].startswith(" " * 15) and lines[first + 1][15] != " "
+
+
+@pytest.mark.parametrize(
+    ("machine", "agent", "entry", "word"),
+    [
+        ("running", {"in_service": True, "healthy": True}, "in_service", "in service"),
+        ("running", {"in_service": False, "healthy": True}, "draining", "draining"),
+        ("running", {"in_service": True, "healthy": False}, "in_service", "unhealthy"),
+        ("running", {"in_service": False, "healthy": False}, None, "running"),
+        ("stopped", {"in_service": False, "healthy": False}, None, "stopped"),
+        ("stopped", {"in_service": True, "healthy": False}, "in_service", "stopped"),
+    ],
+)
+def test_one_word_says_what_a_node_does(
+    manager: Any, scaler: Any, machine: str, agent: dict[str, Any], entry: str | None, word: str
+) -> None:
+    assert scaler.document is not None
+    manager.list[1]["state"] = machine
+    scaler.document["agents"] = [{"name": "agent-1", **agent}]
+    pool = [{"name": "agent-1", "state": entry, "in_flight": 0}] if entry else []
+    scaler.document["load_balancer"] = {"agents": pool}
+    text = text_of(status.render(take(manager, scaler, manager.cluster())))
+    row = next(line for line in text.splitlines() if line.startswith("agent-1"))
+    assert re.split(r"  +", row)[1] == word
 
 
 def test_human_view_shows_what_happens_now_and_alarms(manager: Any, scaler: Any) -> None:
@@ -181,6 +230,7 @@ def test_watch_with_json_prints_one_document_a_line(
 
 def test_bar_and_sparkline() -> None:
     assert output.bar(None) == "-"
+    assert output.bar(50, width=0) == "50 %"
     assert output.bar(50, width=4) == "██░░  50 %"
     assert output.bar(250, width=4).startswith("████ ")
     assert output.sparkline([]) == ""

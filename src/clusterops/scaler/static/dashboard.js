@@ -24,6 +24,8 @@ const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const secondsTo = (at) => (at ? Math.ceil((Date.parse(at) - now()) / 1000) : 0);
 const duration = (s) => (s < 120 ? `${s} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`);
 const ago = (at) => `${duration(Math.max(0, Math.round((now() - Date.parse(at)) / 1000)))} ago`;
+/** "clusterops.playground.application : Run it" as "application: Run it". */
+const stepWords = (step) => String(step).replace(/^(?:\w+\.)*(\w+) : /, "$1: ");
 const spaced = (text) => String(text).replaceAll("scale_up", "scale up").replaceAll("scale_down", "scale down");
 
 // --- agents ----------------------------------------------------------------------------------
@@ -73,7 +75,7 @@ function makeCard(name) {
     memory.set(agent.memory_percent);
     const mine = action?.agent === agent.name;
     const address = agent.address || "no address";
-    write(note, mine ? action.step : pooled ? `${address}, ${agent.in_flight ?? 0} in flight` : address);
+    write(note, mine ? stepWords(action.step) : pooled ? `${address}, ${agent.in_flight ?? 0} in flight` : address);
     return pooled;
   }};
 }
@@ -159,7 +161,7 @@ function showScaler(status) {
   $("doing-row").hidden = !action;
   if (action) {
     const seconds = Math.max(0, Math.round((now() - Date.parse(action.started_at)) / 1000));
-    write($("doing"), `${action.kind === "scale_up" ? "adding" : "removing"} ${action.agent}: ${action.step} (${seconds} s)`);
+    write($("doing"), `${action.kind === "scale_up" ? "adding" : "removing"} ${action.agent}: ${stepWords(action.step)} (${seconds} s)`);
   }
   write($("decided"), decision ? ago(decision.at) : "");
   write($("decision"), decisionWords(decision));
@@ -183,11 +185,21 @@ function showEvents(events) {
   const newest = `${events[0]?.id}`;
   if ($("events").dataset.newest === newest) return;
   $("events").dataset.newest = newest;
-  $("events").replaceChildren(...events.map((event) => {
+  // The same thing again and again is one line with a count.
+  const rows = [];
+  for (const event of events) {
+    const text = `${event.agent ? `${event.agent}: ` : ""}${spaced(event.message)}`;
+    const last = rows.at(-1);
+    if (last && last.event.kind === event.kind && last.text === text) last.times += 1;
+    else rows.push({event, text, times: 1});
+  }
+  $("events").replaceChildren(...rows.map(({event, text, times}) => {
     const time = el("time", "", clock(event.at));
     time.dateTime = event.at;
-    return el("li", "", time, el("p", "", el("strong", KINDS[event.kind] || "soft", event.kind.replaceAll("_", " ")),
-      ` ${event.agent ? `${event.agent}: ` : ""}${spaced(event.message)}`));
+    const kind = event.kind.replaceAll("_", " ");
+    const rest = text.startsWith(kind) ? text.slice(kind.length) : ` ${text}`;
+    return el("li", "", time, el("p", "", el("strong", KINDS[event.kind] || "soft", kind), rest,
+      times > 1 ? el("span", "soft", ` (${times} times)`) : null));
   }));
 }
 
