@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,14 +61,14 @@ class Cluster:
             text = "\n".join([*lines, f"{key}: {value}", ""])
         (self.folder / "cluster.yml").write_text(text)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a ./playground command in the background."""
+    def start(self, *arguments: str, output: IO[str] | None = None) -> subprocess.Popen[str]:
+        """Start a ./playground command in the background, in a process group of its own."""
         return subprocess.Popen(
             [str(ROOT / "playground"), *arguments],
             env=self.environment,
             text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=output or subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -126,9 +126,7 @@ def request(
     method: str, url: str, body: Any = None, token: str | None = None, **headers: str
 ) -> tuple[int, Any, dict[str, str]]:
     """Status, decoded JSON (or text) and headers of an answer."""
-    data = json.dumps(body).encode() if body is not None else None
-    if isinstance(body, bytes):
-        data = body
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     message = urllib.request.Request(url, data=data, method=method, headers=headers)
     if data is not None:
         message.add_header("Content-Type", "application/json")

@@ -36,19 +36,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def _kill_an_up_half_way(cluster: Cluster) -> None:
     """SIGKILL to the CLI and all it started, once the control node is being configured."""
-    process = cluster.start("up")
-    assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
-    output, deadline = "", time.monotonic() + 1200
-    while "Serve data" not in output:
-        assert time.monotonic() < deadline, f"the first up hangs:\n{output[-3000:]}"
-        if process.poll() is not None:
-            assert process.stderr is not None
-            pytest.fail(f"the first up ended:\n{output[-3000:]}\n{process.stderr.read()}")
-        output += process.stdout.read() or ""
-        time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    log = cluster.folder / "first-up.log"
+    with log.open("w") as stream:
+        process = cluster.start("up", output=stream)
+    deadline = time.monotonic() + 1200
+    try:
+        while "Serve data" not in (output := log.read_text()):
+            assert process.poll() is None, f"the first up ended:\n{output[-3000:]}"
+            assert time.monotonic() < deadline, f"the first up hangs:\n{output[-3000:]}"
+            time.sleep(0.2)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _show_what_went_on(cluster: Cluster) -> None:
