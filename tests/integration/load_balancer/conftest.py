@@ -177,13 +177,14 @@ class Playbooks:
 
 
 @pytest.fixture(scope="session")
-def container() -> Iterator[str]:
+def container(base_image: str) -> Iterator[str]:
     """A running machine with the packages, before the role."""
     defaults = yaml.safe_load((ROOT / "roles/load_balancer/defaults/main.yml").read_text())
     packages = " ".join(defaults["load_balancer_packages"])
     run(
         *("docker", "build", "-q", "--network", "host", "-t", IMAGE),
-        *("--build-arg", f"PACKAGES={packages}", str(IMAGE_FOLDER)),
+        *("--build-arg", f"BASE={base_image}", "--build-arg", f"PACKAGES={packages}"),
+        str(IMAGE_FOLDER),
     )
     name = f"clusterops-test-load-balancer-{uuid.uuid4().hex[:8]}"
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
