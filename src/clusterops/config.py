@@ -128,20 +128,7 @@ class ClusterConfig(BaseModel):
 
     @model_validator(mode="after")
     def _rules_between_keys(self) -> ClusterConfig:
-        problems: list[str] = []
-        if self.agents_min > self.agents_max:
-            problems.append(
-                f"agents_min: {self.agents_min} is more than agents_max ({self.agents_max})"
-            )
-        for metric in ("cpu", "memory"):
-            low = getattr(self, f"scale_down_{metric}_percent")
-            high = getattr(self, f"scale_up_{metric}_percent")
-            if low >= high:
-                problems.append(
-                    f"scale_down_{metric}_percent: {low:g} must be below "
-                    f"scale_up_{metric}_percent ({high:g}), or the cluster flaps"
-                )
-        problems += _port_conflicts(self.host_ports())
+        problems = scaling_contradictions(self) + _port_conflicts(self.host_ports())
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -165,6 +152,24 @@ class ClusterConfig(BaseModel):
             ports[f"application of agent-{n}"] = self.port_app + n
             ports[f"metrics of agent-{n}"] = self.port_metrics + n
         return ports
+
+
+def scaling_contradictions(settings: Any) -> list[str]:
+    """Problems between the scaling keys that cluster.yml and the scaler's settings share."""
+    problems: list[str] = []
+    if settings.agents_min > settings.agents_max:
+        problems.append(
+            f"agents_min: {settings.agents_min} is more than agents_max ({settings.agents_max})"
+        )
+    for metric in ("cpu", "memory"):
+        low = getattr(settings, f"scale_down_{metric}_percent")
+        high = getattr(settings, f"scale_up_{metric}_percent")
+        if low >= high:
+            problems.append(
+                f"scale_down_{metric}_percent: {low:g} must be below "
+                f"scale_up_{metric}_percent ({high:g}), or the cluster flaps"
+            )
+    return problems
 
 
 def _port_conflicts(ports: dict[str, int]) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from clusterops.engine import connect
+from clusterops.engine_names import image_tag
 from clusterops.images.base import ensure_base
-from clusterops.images.build import image_id, image_tag
+from clusterops.images.build import image_id
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from clusterops.cli.clients import server_manager
+from clusterops.clients import server_manager
 from clusterops.config import load_config
 from clusterops.state import State, cluster_file
 

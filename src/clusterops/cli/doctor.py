@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from clusterops.cli import clients, output
+from clusterops import clients
+from clusterops.cli import output
 from clusterops.cli.checks import Level, Problem, Result, check_all, problems
 from clusterops.cli.probes import gather
 from clusterops.config import ClusterConfig, load_config

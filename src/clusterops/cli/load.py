@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from clusterops.cli import clients, output
+from clusterops import clients
+from clusterops.cli import output
 from clusterops.errors import ClusterOpsError, ExitCode, NotRunningError
 from clusterops.load.options import LoadOptions, loopback_url, parse_think_time
 from clusterops.load.process import LoadRun

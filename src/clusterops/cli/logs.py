@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from clusterops.cli import clients, nodes
+from clusterops import clients
+from clusterops.cli import nodes
 from clusterops.config import CONTROL_NODE
 from clusterops.errors import ClusterOpsError, ExitCode, NotRunningError, UsageError
 

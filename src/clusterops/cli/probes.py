@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from clusterops.cli.checks import Engine, Facts, Machine
-from clusterops.cli.clients import ServerManagerClient
+from clusterops.clients import ServerManagerClient
 from clusterops.config import ClusterConfig
+from clusterops.engine_names import SUITE
 from clusterops.errors import ClusterOpsError
-from clusterops.images.base import OFFICIAL_IMAGE, SUITE
+from clusterops.images.base import OFFICIAL_IMAGE
 from clusterops.processes import may_install_packages
 from clusterops.state import State, project_root
 

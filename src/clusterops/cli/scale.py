@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from clusterops.cli import clients, output
-from clusterops.cli.clients import AnswerError, ScalerClient
+from clusterops import clients
+from clusterops.cli import output
 from clusterops.cli.status import action_words
+from clusterops.clients import AnswerError, ScalerClient
 from clusterops.errors import ClusterOpsError, NotRunningError, UsageError
 
 POLL_S = 1.0

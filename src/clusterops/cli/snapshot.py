@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from clusterops.cli.clients import START, host_url
+from clusterops.clients import START, host_url
 from clusterops.errors import ClusterOpsError, NotRunningError
 
 UNREACHABLE = "unreachable"

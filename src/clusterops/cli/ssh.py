@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from clusterops.cli import clients, nodes
+from clusterops import clients
+from clusterops.cli import nodes
 from clusterops.errors import ClusterOpsError
 
 

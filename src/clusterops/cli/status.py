@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clusterops.cli import clients, output
+from clusterops import clients
+from clusterops.cli import output
 from clusterops.cli.snapshot import Snapshot, agents_by_name, compose, take
 from clusterops.errors import ClusterOpsError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from clusterops.cli.clients import ScalerClient, ServerManagerClient
+    from clusterops.clients import ScalerClient, ServerManagerClient
 
 INTERVAL_S = 1.0
 _STATE_STYLE = {

@@ -103,7 +103,8 @@ def _lint() -> int:
 def _molecule(arguments: list[str]) -> int:
     """Each role with a scenario, on a node of its own: twice, and then what it has left."""
     from clusterops.engine import connect, ensure_engine
-    from clusterops.images.build import ensure_node_images, image_tag
+    from clusterops.engine_names import image_tag
+    from clusterops.images.build import ensure_node_images
 
     ensure_engine(_say)
     client = connect(IMAGE_TIMEOUT_S)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from clusterops.engine import connect
+from clusterops.engine_names import CLUSTER_LABEL, SUITE, image_tag
 from clusterops.errors import ClusterOpsError
-from clusterops.images.base import OFFICIAL_IMAGE, SUITE, Progress
-from clusterops.images.build import CLUSTER_LABEL, Recipe, ensure_image, image_tag
+from clusterops.images.base import OFFICIAL_IMAGE, Progress
+from clusterops.images.build import Recipe, ensure_image
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
 

@@ -15,15 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clusterops.engine_names import CLUSTER_LABEL, image_tag
 from clusterops.errors import ClusterOpsError
 from clusterops.images.base import Progress
-from clusterops.images.build import (
-    CLUSTER_LABEL,
-    DIGEST_LABEL,
-    image_id,
-    image_labels,
-    image_tag,
-)
+from clusterops.images.build import DIGEST_LABEL, image_id, image_labels
 from clusterops.server_manager.driver import Cluster, Role, ServerSpec
 from clusterops.server_manager.drivers import _docker_container as machine
 from clusterops.state import project_root

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from clusterops.engine_names import SUITE
 from clusterops.errors import ClusterOpsError
 from clusterops.images.host_context import apt_sources
 from clusterops.processes import install_packages, run
 
-SUITE = "trixie"
 OFFICIAL_IMAGE = f"debian:{SUITE}-slim"
 BASE_LABEL = "clusterops.image.base"
 SILENCE_S = 15.0

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
+from clusterops.engine_names import CLUSTER_LABEL, SUITE, image_tag
 from clusterops.errors import ClusterOpsError
-from clusterops.images.base import SUITE, Progress, ensure_base
+from clusterops.images.base import Progress, ensure_base
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
 
-CLUSTER_LABEL = "clusterops.cluster"
 DIGEST_LABEL = "clusterops.image.digest"
 
 NODE_ROLES = {
@@ -63,23 +63,6 @@ class Recipe:
         """The files that the build is given, by path."""
         own = {path.name: path.read_bytes() for path in self.folder.iterdir()}
         return {**own, **self.files}
-
-
-def image_tag(cluster_name: str, kind: str) -> str:
-    """Name of an image of this cluster.
-
-    Args:
-        kind: ``base`` (Debian), ``node`` (a machine with the agents' packages), ``node-agent``
-            (on which the agents' roles have run), ``node-control``, or ``python`` (the base of
-            Python applications).
-    """
-    return f"clusterops/{cluster_name}-{kind}:{SUITE}"
-
-
-def cluster_images(cluster_name: str) -> list[str]:
-    """Every image name that a cluster may have given, in an order in which they can be removed."""
-    kinds = ("node-agent", "node-control", "node", "python", "base")
-    return [image_tag(cluster_name, kind) for kind in kinds]
 
 
 def role_packages(role: str, root: Path) -> list[str]:

@@ -119,7 +119,7 @@ def _refuse_renaming(config: ClusterConfig, state: State) -> None:
 
 def running_name(state: State) -> str | None:
     """Name of the cluster whose Server Manager answers from this state folder."""
-    from clusterops.cli.clients import ServerManagerClient
+    from clusterops.clients import ServerManagerClient
 
     if not manager_process.answers(state):
         return None

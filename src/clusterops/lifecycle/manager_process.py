@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from clusterops.cli.clients import AnswerError, ServerManagerClient
+from clusterops.clients import AnswerError, ServerManagerClient
 from clusterops.errors import ClusterOpsError, NotRunningError
 from clusterops.state import CLUSTER_FILE_ENV, State, project_root
 

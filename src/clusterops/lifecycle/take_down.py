@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 
 from clusterops.config import ClusterConfig
+from clusterops.engine_names import CLUSTER_LABEL, cluster_images
 from clusterops.errors import ClusterOpsError
-from clusterops.images.build import cluster_images
 from clusterops.lifecycle import manager_process, own_engine
 from clusterops.server_manager.driver import Cluster, ProviderUnavailable
 from clusterops.server_manager.providers import open_driver
@@ -42,8 +42,11 @@ def _remove_images(cluster_name: str) -> Iterator[str]:
     from docker.errors import APIError, ImageNotFound
 
     from clusterops.engine import connect
+    from clusterops.images.bake import remove_builder
 
     client = connect()
+    if remove_builder(client, cluster_name):
+        yield "container of an interrupted image build"
     for tag in cluster_images(cluster_name):
         try:
             client.images.remove(tag)
@@ -55,3 +58,8 @@ def _remove_images(cluster_name: str) -> Iterator[str]:
                 remedy="is a container of your own made from it? remove that one first",
             ) from error
         yield f"image {tag} removed"
+    # Earlier versions of the images above lost their names when they were made anew.
+    ours = {"dangling": True, "label": f"{CLUSTER_LABEL}={cluster_name}"}
+    for image in client.images.prune(filters=ours).get("ImagesDeleted") or []:
+        if "Deleted" in image:
+            yield f"image {image['Deleted'][7:19]} removed"

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clusterops.config import scaling_contradictions
 from clusterops.errors import UsageError
 from clusterops.scaler.model import Limits
 from clusterops.scaler.reconcile import Rules
@@ -74,19 +75,7 @@ class ScalerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _rules_between_keys(self) -> ScalerSettings:
-        problems = []
-        if self.agents_min > self.agents_max:
-            problems.append(
-                f"agents_min: {self.agents_min} is more than agents_max ({self.agents_max})"
-            )
-        for metric in ("cpu", "memory"):
-            low = getattr(self, f"scale_down_{metric}_percent")
-            high = getattr(self, f"scale_up_{metric}_percent")
-            if low >= high:
-                problems.append(
-                    f"scale_down_{metric}_percent: {low:g} must be below "
-                    f"scale_up_{metric}_percent ({high:g})"
-                )
+        problems = scaling_contradictions(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self

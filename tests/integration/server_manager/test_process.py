@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import requests
 
-from clusterops.images.build import image_tag
+from clusterops.engine_names import image_tag
 from clusterops.ssh_identity import ssh_options
 from clusterops.state import State
 from tests.integration.server_manager.conftest import left_over, sweep

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from clusterops.cli import clients
-from clusterops.cli.clients import AnswerError
+from clusterops import clients
+from clusterops.clients import AnswerError
 from clusterops.errors import NotRunningError
 from clusterops.state import CLUSTER_FILE_ENV, State
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from clusterops.cli import clients
-from clusterops.cli.clients import AnswerError, ScalerClient, ServerManagerClient
+from clusterops import clients
+from clusterops.clients import AnswerError, ScalerClient, ServerManagerClient
 from clusterops.errors import NotRunningError
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from clusterops.cli import main, scale
-from clusterops.cli.clients import AnswerError
 from clusterops.cli.scale import progress
+from clusterops.clients import AnswerError
 
 
 def document(serving: int, desired: int, action: dict[str, Any] | None = None) -> dict[str, Any]:

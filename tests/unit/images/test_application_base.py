@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from clusterops.engine_names import image_tag
 from clusterops.errors import ClusterOpsError
 from clusterops.images import application_base
-from clusterops.images.build import image_tag
 
 OFFICIAL = "python:3.13-slim"
 

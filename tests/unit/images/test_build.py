@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from clusterops.engine_names import CLUSTER_LABEL, cluster_images, image_tag
 from clusterops.errors import ClusterOpsError
 from clusterops.images import build
-from clusterops.images.build import Recipe, ensure_image, image_tag, node_packages, role_packages
+from clusterops.images.build import Recipe, ensure_image, node_packages, role_packages
 from clusterops.state import project_root
 
 
@@ -24,7 +25,7 @@ def recipe(tmp_path: Path) -> Recipe:
         base=image_tag("x", "base"),
         arguments={"PACKAGES": "curl"},
         files={"host/apt.conf": b"1"},
-        labels={build.CLUSTER_LABEL: "x"},
+        labels={CLUSTER_LABEL: "x"},
     )
 
 
@@ -40,7 +41,7 @@ def test_it_is_built_once(engine: Any, recipe: Recipe, said: list[str]) -> None:
     options = engine.builds[0]
     assert options["buildargs"] == {"BASE": image_tag("x", "base"), "PACKAGES": "curl"}
     assert options["files"] == ["Dockerfile", "host/apt.conf"]
-    assert options["labels"][build.CLUSTER_LABEL] == "x"
+    assert options["labels"][CLUSTER_LABEL] == "x"
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,8 @@ def test_a_failed_build_says_why_and_counts_as_not_built(
 
 def test_down_knows_every_image_that_up_may_make() -> None:
     kinds = {"base", "node", "node-agent", "node-control", "python"}
-    assert set(build.cluster_images("x")) == {image_tag("x", kind) for kind in kinds}
-    assert build.cluster_images("x")[-1] == image_tag("x", "base")
+    assert set(cluster_images("x")) == {image_tag("x", kind) for kind in kinds}
+    assert cluster_images("x")[-1] == image_tag("x", "base")
 
 
 def test_packages_come_from_the_roles(tmp_path: Path) -> None:

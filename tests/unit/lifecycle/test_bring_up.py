@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from clusterops import engine
-from clusterops.cli import clients
+from clusterops import clients, engine
 from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.images import build

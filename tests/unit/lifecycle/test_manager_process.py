@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clusterops.cli.clients import AnswerError
+from clusterops.clients import AnswerError
 from clusterops.errors import ClusterOpsError, NotRunningError
 from clusterops.lifecycle import manager_process
 from clusterops.state import CLUSTER_FILE_ENV, State

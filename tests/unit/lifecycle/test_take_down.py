@@ -12,8 +12,9 @@ from docker.errors import APIError, ImageNotFound
 
 from clusterops import engine
 from clusterops.config import ClusterConfig
+from clusterops.engine_names import image_tag
 from clusterops.errors import ClusterOpsError
-from clusterops.images.build import image_tag
+from clusterops.images import bake
 from clusterops.lifecycle import take_down as module
 from clusterops.server_manager.driver import ProviderUnavailable
 from clusterops.state import State
@@ -30,6 +31,8 @@ class World:
         self.order: list[str] = []
         self.tags = {image_tag("mine", "base"), image_tag("mine", "node"), "somebody:else"}
         self.in_use: set[str] = set()
+        self.builder = False
+        self.unnamed: list[dict[str, str]] = []
 
     def stop(self, _: State) -> bool:
         self.order.append("manager")
@@ -56,6 +59,16 @@ class World:
         self.order.append("image")
         self.tags.remove(tag)
 
+    def prune(self, filters: dict[str, Any]) -> dict[str, Any]:
+        assert filters == {"dangling": True, "label": "clusterops.cluster=mine"}
+        deleted, self.unnamed = self.unnamed, []
+        return {"ImagesDeleted": deleted or None}
+
+    def remove_builder(self, _client: Any, cluster_name: str) -> bool:
+        assert cluster_name == "mine"
+        there, self.builder = self.builder, False
+        return there
+
     def stop_engine(self, _: State) -> bool:
         self.order.append("engine")
         return False
@@ -68,6 +81,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "open_driver", fake.open_driver)
     monkeypatch.setattr(module.own_engine, "stop_if_ours", fake.stop_engine)
     monkeypatch.setattr(engine, "connect", lambda *_: fake)
+    monkeypatch.setattr(bake, "remove_builder", fake.remove_builder)
     return fake
 
 
@@ -90,6 +104,16 @@ def test_everything_goes_and_is_named(world: World, state: State, down: Any) -> 
     ]
     assert not state.root.exists()
     assert world.tags == {"somebody:else"}
+
+
+def test_what_interrupted_and_repeated_image_builds_left_goes_too(world: World, down: Any) -> None:
+    world.builder = True
+    world.unnamed = [{"Deleted": "sha256:0123456789abcdef"}, {"Untagged": "x"}]
+    lines = down()
+    assert "container of an interrupted image build" in lines
+    assert "image 0123456789ab removed" in lines
+    assert not world.builder
+    assert not world.unnamed
 
 
 def test_nothing_can_make_machines_while_they_are_removed(world: World, down: Any) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import PurePosixPath
 from typing import Any
 
+from clusterops.engine_names import CLUSTER_LABEL
 from clusterops.server_manager.driver import (
     NODE_PORTS,
     Cluster,
@@ -21,7 +22,6 @@ from clusterops.server_manager.driver import (
     ServerSpec,
     ServerState,
 )
-from clusterops.server_manager.drivers._docker_network import CLUSTER_LABEL
 
 SERVER_LABEL = "clusterops.server"
 ROLE_LABEL = "clusterops.role"

@@ -12,9 +12,9 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
+from clusterops.engine_names import CLUSTER_LABEL
 from clusterops.server_manager.driver import DriverFailure, NameTaken
 
-CLUSTER_LABEL = "clusterops.cluster"
 POOLS = (IPv4Network("172.29.0.0/16"), IPv4Network("10.213.0.0/16"))
 ATTEMPTS = 64
 ROUTES = Path("/proc/net/route")

@@ -27,8 +27,8 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 
 from clusterops.engine import connect
+from clusterops.engine_names import CLUSTER_LABEL, image_tag
 from clusterops.errors import ClusterOpsError
-from clusterops.images.build import image_tag
 from clusterops.server_manager.driver import (
     Cluster,
     DriverError,
@@ -184,7 +184,7 @@ class DockerDriver:
                     list_of_ids = [info["Id"] for info in found]
                     for info, _ in zip(found, pool.map(self._remove, list_of_ids), strict=True):
                         removed.append(f"container {info['Name'].lstrip('/')}")
-            ours = {"label": [f"{networks.CLUSTER_LABEL}={self.cluster.name}"]}
+            ours = {"label": [f"{CLUSTER_LABEL}={self.cluster.name}"]}
             for volume in self._api.volumes(filters=ours).get("Volumes") or []:
                 self._api.remove_volume(volume["Name"], force=True)
                 removed.append(f"volume {volume['Name']}")
@@ -241,13 +241,10 @@ class DockerDriver:
 
     def _is_own(self, info: dict[str, Any]) -> bool:
         labels = info["Config"].get("Labels") or {}
-        return (
-            labels.get(networks.CLUSTER_LABEL) == self.cluster.name
-            and recipe.SERVER_LABEL in labels
-        )
+        return labels.get(CLUSTER_LABEL) == self.cluster.name and recipe.SERVER_LABEL in labels
 
     def _own_containers(self) -> Iterator[dict[str, Any]]:
-        labels = [f"{networks.CLUSTER_LABEL}={self.cluster.name}", recipe.SERVER_LABEL]
+        labels = [f"{CLUSTER_LABEL}={self.cluster.name}", recipe.SERVER_LABEL]
         for item in self._api.containers(all=True, filters={"label": labels}):
             info = self._inspect(item["Id"])
             if info is not None and is_node_name(recipe.server_name(info)):
