@@ -66,7 +66,7 @@ class ClusterConfig(BaseModel):
         description="Host address on which the cluster's ports are published.",
     )
 
-    control_cpus: float = Field(1.0, ge=0.25, le=64, description="CPUs of the control node.")
+    control_cpus: float = Field(2.0, ge=0.25, le=64, description="CPUs of the control node.")
     control_memory_mb: int = Field(1536, ge=768, le=262_144, description="Memory, MiB.")
     agent_cpus: float = Field(0.5, ge=0.1, le=64, description="CPUs of each agent.")
     agent_memory_mb: int = Field(768, ge=384, le=262_144, description="Memory of each agent, MiB.")

@@ -189,8 +189,9 @@ def _failed(playbook: str, outcome: Outcome, log: Path, status: str) -> ClusterO
         errors = [line for line in lines if "ERROR" in line or "rror:" in line]
         last = (errors or lines or [status])[-1]
         return ClusterOpsError(f"{playbook}: {last.strip()}", remedy=where)
-    first = outcome.failures[0]
-    return ClusterOpsError(f"{first.host}: {first.task}: {first.message}", remedy=where)
+    # A failure that a rescue mended comes before the one that ended the run.
+    last = outcome.failures[-1]
+    return ClusterOpsError(f"{last.host}: {last.task}: {last.message}", remedy=where)
 
 
 def _new_log(state: State, playbook: str) -> Path:

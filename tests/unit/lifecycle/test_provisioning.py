@@ -129,6 +129,14 @@ def test_a_failure_names_host_task_reason_and_log(
     assert list(state.root.glob("run-*")) == []
 
 
+def test_the_failure_that_ended_the_run_is_told_not_one_that_was_mended(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = event("runner_on_failed", host="control-1", task="Restart", res={"msg": "no such unit"})
+    with pytest.raises(ClusterOpsError, match="control-1: Restart: no such unit"):
+        run(FakeRunner(PLAY, FAILED, end, STATS, status="failed"), state, monkeypatch)
+
+
 def test_a_failure_before_any_task(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = {"event": "verbose", "stdout": "ERROR! the playbook could not be found"}
     with pytest.raises(ClusterOpsError, match=r"site\.yml: ERROR! the playbook could not"):
