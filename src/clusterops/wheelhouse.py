@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -37,6 +38,8 @@ from clusterops.errors import ClusterOpsError, CommandError, UsageError
 
 MANIFEST = "wheelhouse.json"
 LOCK_FILE = Path("requirements/node.txt")
+log = logging.getLogger(__name__)
+
 ARCHITECTURES = ("x86_64", "aarch64")
 _FORMAT = 1
 # Nodes run Debian 13, whose glibc is 2.41; a wheel made for an older one runs there too.
@@ -141,7 +144,7 @@ def _prepare(project: Path, dest: Path, lock: Path, python: str, arch: str, run:
 
 def _build(project: Path, dest: Path, run: Run) -> tuple[str, str]:
     """Build the wheel of clusterops into `dest`; return its name and hash."""
-    _say("building the wheel of clusterops")
+    log.info("building the wheel of clusterops")
     with tempfile.TemporaryDirectory(dir=dest, prefix=".build-") as folder:
         try:
             run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], project)
@@ -160,7 +163,7 @@ def _build(project: Path, dest: Path, run: Run) -> tuple[str, str]:
 
 def _download(dest: Path, lock: Path, python: str, arch: str, run: Run) -> dict[str, str]:
     """Fill `dest`/dependencies with the wheels of `lock`; return their names and hashes."""
-    _say(f"downloading wheels for Python {python} on {arch}")
+    log.info("downloading wheels for Python %s on %s", python, arch)
     final = dest / "dependencies"
     with tempfile.TemporaryDirectory(dir=dest, prefix=".download-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
@@ -294,10 +297,6 @@ def _reason(stderr: str) -> str:
     return (errors or lines[-1:] or ["no message"])[-1][:300]
 
 
-def _say(text: str) -> None:
-    print(f"wheelhouse: {text}", file=sys.stderr, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; prints the result as one line of JSON and returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -317,6 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the checkout (default: where clusterops is installed from)",
     )
     options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="wheelhouse: %(message)s")
     try:
         result = prepare(
             options.project.resolve(),

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -124,6 +125,21 @@ def _describe(problem: Any) -> str:
 
 def _kind(value: object) -> str:
     return "file without content" if value is None else type(value).__name__
+
+
+def check_application(folder: Path, values: Mapping[str, object]) -> Manifest:
+    """Find out before anything is made whether an application can be built and has its values.
+
+    Args:
+        values: application_env of cluster.yml.
+
+    Raises:
+        UsageError: what is missing or wrong.
+    """
+    manifest = load_manifest(folder)
+    given = {name: str(value) for name, value in values.items()}
+    resolve_environment(manifest, given, dict.fromkeys(get_args(DatastoreValue), ""))
+    return manifest
 
 
 def resolve_environment(

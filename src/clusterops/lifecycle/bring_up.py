@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clusterops.application.manifest import check_application
 from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.lifecycle import manager_process, own_engine, provisioning
@@ -18,6 +19,7 @@ from clusterops.state import State, project_root
 def prepare(config: ClusterConfig, state: State, stages: Stages) -> bool:
     """Engine, images, Server Manager; True when any of them had to be made or started."""
     _refuse_renaming(config, state)
+    check_application(project_root() / config.application_path, config.application_env)
     changed = False
     if config.cluster_provider in ("auto", "docker"):
         changed |= _container_engine(state, stages)

@@ -190,8 +190,8 @@ def _failed(playbook: str, outcome: Outcome, log: Path, status: str) -> ClusterO
         last = (errors or lines or [status])[-1]
         return ClusterOpsError(f"{playbook}: {last.strip()}", remedy=where)
     # A failure that a rescue mended comes before the one that ended the run.
-    last = outcome.failures[-1]
-    return ClusterOpsError(f"{last.host}: {last.task}: {last.message}", remedy=where)
+    final = outcome.failures[-1]
+    return ClusterOpsError(f"{final.host}: {final.task}: {final.message}", remedy=where)
 
 
 def _new_log(state: State, playbook: str) -> Path:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from clusterops.application.manifest import load_manifest, resolve_environment
+from clusterops.application.manifest import (
+    check_application,
+    load_manifest,
+    resolve_environment,
+)
 from clusterops.errors import UsageError
 from clusterops.state import project_root
 
@@ -127,3 +131,11 @@ def test_values_that_no_environment_file_holds_are_refused_untold(app: Path, val
     with pytest.raises(UsageError, match="the value of API_KEY has a line break") as caught:
         resolve_environment(load_manifest(app), {"API_KEY": value}, DATASTORE)
     assert value not in str(caught.value)
+
+
+def test_an_application_is_checked_before_anything_is_made(app: Path) -> None:
+    needing = "name: shop\nenvironment:\n  POSTGRES_URL: datastore.postgres_url\n  API_KEY:\n"
+    (app / "app.yml").write_text(needing)
+    with pytest.raises(UsageError, match="shop needs API_KEY"):
+        check_application(app, {})
+    assert check_application(app, {"API_KEY": "k"}).name == "shop"
