@@ -45,18 +45,21 @@ def provision(
     """Run the playbook; returns the number of changes that it made."""
     with stages.stage(f"ansible-playbook {playbook}") as stage:
         outcome = provisioning.run_playbook(
-            playbook, state, config, lambda play, task: _show(stage, play, task)
+            playbook, state, config, lambda step: _show(stage, step)
         )
         stage.result = f"{outcome.changed} changes" if outcome.changed else "nothing changed"
     return outcome.changed
 
 
-def _show(stage: Stage, play: str, task: str) -> None:
-    if "Validating arguments against arg spec" in task:
+def _show(stage: Stage, step: provisioning.Step) -> None:
+    if step.task.startswith("Validating arguments against arg spec"):
         return  # Ansible's own, once for each role
-    role, _, name = task.rpartition(" : ")
-    role = role.removeprefix("clusterops.playground.")
-    stage.step(" · ".join(part for part in (play, role, name) if part))
+    role = step.role.rpartition(".")[2]
+    text = " · ".join(part for part in (step.play, role, step.task, step.node) if part)
+    if step.first:
+        stage.step(text)
+    else:
+        stage.also(text)
 
 
 def _container_engine(state: State, stages: Stages) -> bool:
@@ -92,7 +95,7 @@ def _agent_image(config: ClusterConfig, state: State, network: str, stages: Stag
                 "playbooks/image.yml",
                 state,
                 config,
-                lambda play, task: _show(stage, play, task),
+                lambda step: _show(stage, step),
                 {"container": container, "cluster_network": network},
             )
 

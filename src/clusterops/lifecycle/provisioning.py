@@ -21,8 +21,19 @@ from clusterops.state import CLUSTER_FILE, CLUSTER_FILE_ENV, State, project_root
 
 KEPT_LOGS = 10
 
-TaskStarted = Callable[[str, str], None]
-"""Called with the play's and the task's name."""
+
+@dataclass(frozen=True)
+class Step:
+    """A task that begins on a node. ``first`` is whether no other node began it before."""
+
+    play: str
+    role: str
+    task: str
+    node: str
+    first: bool
+
+
+StepBegan = Callable[[Step], None]
 
 
 @dataclass
@@ -47,12 +58,13 @@ class Outcome:
 class Progress:
     """Turns ansible-runner's events into calls and into an :class:`Outcome`. No I/O."""
 
-    def __init__(self, started: TaskStarted, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, began: StepBegan, clock: Callable[[], float] = time.monotonic) -> None:
         self.outcome = Outcome()
-        self._started = started
+        self._began = began
         self._clock = clock
         self._play = ""
         self._play_began = 0.0
+        self._fresh_task = False
 
     def handle(self, event: dict[str, Any]) -> bool:
         """Take one event; False tells ansible-runner not to keep a file of it."""
@@ -62,7 +74,18 @@ class Progress:
             self._end_play()
             self._play = str(data.get("name") or data.get("play") or "")
         elif kind in ("playbook_on_task_start", "playbook_on_handler_task_start"):
-            self._started(self._play, str(data.get("task") or ""))
+            self._fresh_task = True
+        elif kind == "runner_on_start":
+            self._began(
+                Step(
+                    play=self._play,
+                    role=str(data.get("role") or ""),
+                    task=str(data.get("task") or ""),
+                    node=str(data.get("host") or ""),
+                    first=self._fresh_task,
+                )
+            )
+            self._fresh_task = False
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
             if not data.get("ignore_errors"):
                 self.outcome.failures.append(
@@ -133,7 +156,7 @@ def run_playbook(
     playbook: str,
     state: State,
     config: ClusterConfig,
-    started: TaskStarted,
+    began: StepBegan,
     extra: dict[str, Any] | None = None,
 ) -> Outcome:
     """Run a playbook of the checkout.
@@ -143,7 +166,7 @@ def run_playbook(
     """
     import ansible_runner
 
-    progress = Progress(started)
+    progress = Progress(began)
     log = _new_log(state, playbook)
     folder = tempfile.mkdtemp(prefix="run-", dir=state.root)
     try:

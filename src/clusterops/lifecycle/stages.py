@@ -68,6 +68,11 @@ class Stage:
             elapsed = time.monotonic() - self._began
             self._console.print(f"  {elapsed:6.1f} s  {_escape(text)}", soft_wrap=True)
 
+    def also(self, text: str) -> None:
+        """The same step elsewhere: shown on the live line, not worth a line of its own."""
+        if self._status:
+            self._last = text
+
     def detail(self, text: str) -> None:
         """Say a step of many small ones; off a terminal only one every few seconds is printed."""
         now = time.monotonic()

@@ -22,9 +22,13 @@ class FakeStage:
     def __init__(self) -> None:
         self.result = ""
         self.steps: list[str] = []
+        self.others: list[str] = []
 
     def step(self, text: str) -> None:
         self.steps.append(text)
+
+    def also(self, text: str) -> None:
+        self.others.append(text)
 
     detail = step
 

@@ -13,6 +13,7 @@ from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.images import build
 from clusterops.lifecycle import bring_up
+from clusterops.lifecycle.provisioning import Step
 from clusterops.state import State
 
 CONFIG = ClusterConfig(cluster_name="mine")
@@ -115,14 +116,21 @@ def test_the_name_of_what_runs(
 def test_provisioning_shows_every_task_and_counts_changes(
     state: State, stages: Any, monkeypatch: pytest.MonkeyPatch, changed: int, result: str
 ) -> None:
-    def run(playbook: str, _: State, __: ClusterConfig, started: Any) -> Any:
+    def run(playbook: str, _: State, __: ClusterConfig, began: Any) -> Any:
         assert playbook == "site.yml"
-        started("Agents", "clusterops.playground.base : Install packages")
-        started("Agents", "Gather facts")
+        base = "clusterops.playground.base"
+        for node, first in (("agent-1", True), ("agent-2", False)):
+            began(Step("Agents", base, "Install packages", node, first))
+        began(Step("Agents", base, "Validating arguments against arg spec 'main'", "agent-1", True))
+        began(Step("Agents", "", "Gather facts", "agent-1", True))
         return SimpleNamespace(changed=changed)
 
     monkeypatch.setattr(bring_up.provisioning, "run_playbook", run)
     assert bring_up.provision(CONFIG, state, stages) == changed
     stage = stages.seen["ansible-playbook site.yml"]
-    assert stage.steps == ["Agents · base · Install packages", "Agents · Gather facts"]
+    assert stage.steps == [
+        "Agents · base · Install packages · agent-1",
+        "Agents · Gather facts · agent-1",
+    ]
+    assert stage.others == ["Agents · base · Install packages · agent-2"]
     assert stage.result == result

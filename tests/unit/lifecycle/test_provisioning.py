@@ -16,7 +16,7 @@ import pytest
 from clusterops.config import ClusterConfig
 from clusterops.errors import ClusterOpsError
 from clusterops.lifecycle import provisioning
-from clusterops.lifecycle.provisioning import Progress, failure_message, run_playbook
+from clusterops.lifecycle.provisioning import Progress, Step, failure_message, run_playbook
 from clusterops.state import State, project_root
 
 CONFIG = ClusterConfig(agents_max=6)
@@ -59,13 +59,18 @@ def run(runner: FakeRunner, state: State, monkeypatch: pytest.MonkeyPatch, **ext
     return run_playbook("site.yml", state, CONFIG, lambda *_: None, extra)
 
 
-def test_progress_names_play_and_task_and_adds_up_changes() -> None:
-    seen: list[tuple[str, str]] = []
+def test_progress_names_play_role_task_and_node_and_adds_up_changes() -> None:
+    seen: list[Step] = []
     clock = iter([10.0, 17.5])
-    progress = Progress(lambda play, task: seen.append((play, task)), lambda: next(clock))
-    for item in (PLAY, TASK, STATS):
+    progress = Progress(seen.append, lambda: next(clock))
+    begin = {"role": "clusterops.playground.base", "task": "Install packages"}
+    starts = [event("runner_on_start", host=f"agent-{n}", **begin) for n in (1, 2)]
+    for item in (PLAY, TASK, *starts, STATS):
         assert progress.handle(item) is False
-    assert seen == [("Agents", "base : Install packages")]
+    assert seen == [
+        Step("Agents", "clusterops.playground.base", "Install packages", "agent-1", True),
+        Step("Agents", "clusterops.playground.base", "Install packages", "agent-2", False),
+    ]
     assert progress.outcome.changed == 5
     assert progress.outcome.play_seconds == {"Agents": 7.5}
 
