@@ -1,0 +1,347 @@
+# Copyright (c) 2026, Cluster Operations Playground contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What VBoxManage prints, as values. Pure: text in, values or typed errors out.
+
+Names, descriptions and values may hold anything, line breaks included, and most outputs do not
+escape them. So nothing here splits at lines first: each form is matched from its start to its
+end, and what does not fit raises MalformedOutput instead of becoming a machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ._vboxmanage_errors import AmbiguousName, MalformedOutput, NotFound
+from ._vboxmanage_model import (
+    UUID,
+    GuestProperty,
+    NatForward,
+    Nic,
+    Snapshot,
+    Version,
+    Vm,
+    VmRef,
+    forward_from,
+    inaccessible,
+    is_uuid,
+    number_from,
+    state_from,
+)
+
+_WARNING = re.compile(r"WARNING: .*?until this problem is fixed\.[ \t]*\n", re.DOTALL)
+_VERSION = re.compile(r"^(\d{1,4})\.(\d{1,4})\.(\d{1,6})(?![\d.])\S*$", re.MULTILINE | re.ASCII)
+_VM_LINE = re.compile(rf'"(.*?)" \{{({UUID})\}}\n', re.DOTALL)
+_GROUP_LINE = re.compile(r'"(/.*?)"\n(?="/|\Z)', re.DOTALL)
+_PROPERTY = re.compile(
+    r"(\S[^\n]*?) *= '(.*?)' +@ (\d{4}-\d\d-\d\dT[0-9:.]+Z)(?: ([A-Z]+(?:, ?[A-Z]+)*))?\n",
+    re.DOTALL,
+)
+_CREATED = re.compile(rf"^(?:UUID:|Snapshot taken\. UUID:) ({UUID})$", re.MULTILINE)
+_PAIR = re.compile(r'(?:"([^"\n]+)"|([A-Za-z][\w()/.-]*))=(.*)')
+_ESCAPED = re.compile(r'((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_SNAPSHOT_KEY = re.compile(r"Snapshot(Name|UUID|Description)((?:-[0-9]{1,9})*)")
+_SNAPSHOT_LINE = re.compile(rf"^( +)Name: (.*?) \(UUID: ({UUID})\)( \*)?$", re.DOTALL | re.M)
+_FORWARD_KEY = re.compile(r"Forwarding\([0-9]+\)")
+_NIC_KEY = re.compile(r"nic([0-9]{1,3})")
+# Where each kind of adapter says what it is attached to.
+_NETWORK_KEYS = {
+    "bridged": "bridgeadapter",
+    "intnet": "intnet",
+    "hostonly": "hostonlyadapter",
+    "hostonlynetwork": "hostonly-network",
+    "natnetwork": "nat-network",
+    "generic": "generic",
+    "cloud": "cloud-network",
+}
+NO_SNAPSHOTS = "This machine does not have any snapshots"
+
+
+def without_warning(stdout: str) -> str:
+    """The output with Unix line ends, and without the warning that Debian's wrapper puts first."""
+    text = stdout.replace("\r\n", "\n")
+    while match := _WARNING.match(text):
+        text = text[match.end() :]
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def parse_version(stdout: str) -> Version:
+    """``--version``. Raises MalformedOutput."""
+    match = _VERSION.search(without_warning(stdout))
+    if match is None:
+        raise MalformedOutput(f"VBoxManage reports the version {stdout[-60:]!r}")
+    major, minor, patch = (int(number) for number in match.groups())
+    return Version((major, minor, patch), match.group())
+
+
+def parse_vms(stdout: str) -> tuple[VmRef, ...]:
+    """``list vms``, ``list runningvms``. Raises MalformedOutput, as for a list that breaks off.
+
+    A name with a line break can imitate further entries: ask for the details of each.
+    """
+    return tuple(
+        VmRef(match.group(1), match.group(2).lower())
+        for match in _all_of(_VM_LINE, without_warning(stdout), "the list of machines")
+    )
+
+
+def parse_groups(stdout: str) -> tuple[str, ...]:
+    """``list groups``. Raises MalformedOutput."""
+    text = without_warning(stdout)
+    return tuple(match.group(1) for match in _all_of(_GROUP_LINE, text, "the list of groups"))
+
+
+def parse_guest_properties(stdout: str) -> tuple[GuestProperty, ...]:
+    """``guestproperty enumerate``. Raises MalformedOutput."""
+    text = without_warning(stdout)
+    if text.strip() == "No properties found.":
+        return ()
+    return tuple(
+        GuestProperty(
+            name=match.group(1),
+            value=match.group(2),
+            timestamp=match.group(3),
+            flags=tuple(flag.strip() for flag in (match.group(4) or "").split(",") if flag),
+        )
+        for match in _all_of(_PROPERTY, text, "the guest properties")
+    )
+
+
+def parse_guest_property(stdout: str) -> str | None:
+    """``guestproperty get``: the value, or None if it is not set. Raises MalformedOutput."""
+    text = without_warning(stdout)
+    if text.startswith("Value: "):
+        return text.removeprefix("Value: ").removesuffix("\n")
+    if text.strip() == "No value set!":
+        return None
+    raise MalformedOutput(f"VBoxManage reports the guest property {text[:60]!r}")
+
+
+def parse_created(stdout: str) -> str:
+    """The UUID that ``createvm`` or ``snapshot take`` gave. Raises MalformedOutput."""
+    # The last one: a name with a line break stands before it.
+    found = _CREATED.findall(without_warning(stdout))
+    if not found:
+        raise MalformedOutput(f"VBoxManage reports no UUID: {stdout[-120:]!r}")
+    return found[-1].lower()
+
+
+def parse_snapshots(stdout: str) -> tuple[Snapshot, ...]:
+    """``snapshot UUID list``, with or without --machinereadable. Raises MalformedOutput."""
+    text = without_warning(stdout)
+    if not text.strip() or text.strip() == NO_SNAPSHOTS:
+        return ()
+    if text.startswith("SnapshotName="):
+        return _snapshots_of(list(_pairs(text)))
+    return parse_snapshot_tree(text)
+
+
+def parse_snapshot_tree(text: str) -> tuple[Snapshot, ...]:
+    """The indented tree that ``snapshot list`` and ``list --long`` print. Raises MalformedOutput"""
+    if text.strip() and not _SNAPSHOT_LINE.match(text):
+        raise MalformedOutput(f"VBoxManage reports the snapshots {text[:120]!r}")
+    matches = list(_SNAPSHOT_LINE.finditer(text))
+    ends = [*(match.start() for match in matches[1:]), len(text)][: len(matches)]
+    parents: list[tuple[int, str]] = []
+    snapshots = []
+    for match, end in zip(matches, ends, strict=True):
+        depth = len(match.group(1))
+        while parents and parents[-1][0] >= depth:
+            parents.pop()
+        rest = text[match.end() + 1 : end].removesuffix("\n").lstrip(" ")
+        uuid = match.group(3).lower()
+        snapshots.append(
+            Snapshot(
+                uuid=uuid,
+                name=match.group(2),
+                description=rest.removeprefix("Description:").removeprefix("\n").removeprefix(" "),
+                parent=parents[-1][1] if parents else None,
+                current=match.group(4) is not None,
+            )
+        )
+        parents.append((depth, uuid))
+    return tuple(snapshots)
+
+
+def parse_vm(stdout: str) -> Vm:
+    """``showvminfo UUID --machinereadable``. Raises MalformedOutput."""
+    text = without_warning(stdout)
+    if text.startswith('name="<inaccessible>"\n') and "\nVMState=" not in text:
+        match = re.search(rf"^UUID: +({UUID})$", text, re.MULTILINE)
+        if match:
+            return inaccessible(match.group(1).lower())
+    pairs = list(_pairs(text))
+    first: dict[str, str] = {}
+    for key, value in pairs:
+        # The first one counts: what is not escaped (rules, snapshots) comes later.
+        first.setdefault(key, value)
+    missing = [key for key in ("name", "UUID", "VMState", "memory", "cpus") if key not in first]
+    if missing:
+        raise MalformedOutput(f"VBoxManage reports a machine without {', '.join(missing)}")
+    if not is_uuid(first["UUID"]):
+        raise MalformedOutput(f"VBoxManage reports the UUID {first['UUID'][:60]!r}")
+    return Vm(
+        uuid=first["UUID"].lower(),
+        name=first["name"],
+        state=state_from(first["VMState"]),
+        groups=tuple(group for group in first.get("groups", "").split(",") if group),
+        cpus=number_from(first["cpus"], "the CPUs"),
+        memory_mb=number_from(first["memory"], "the memory"),
+        os_type=first.get("ostype", ""),
+        description=first.get("description", ""),
+        config_file=first.get("CfgFile", ""),
+        state_since=first.get("VMStateChangeTime", ""),
+        nics=_nics_of(first),
+        forwards=tuple(_forwards_of(pairs)),
+        snapshots=_snapshots_of(pairs),
+    )
+
+
+def select(vms: tuple[VmRef, ...], name_or_uuid: str) -> VmRef:
+    """The machine with this UUID, else the only one of this name.
+
+    Raises:
+        NotFound: there is none.
+        AmbiguousName: several have this name.
+    """
+    wanted = name_or_uuid.strip("{}").lower()
+    for vm in vms:
+        if vm.uuid == wanted:
+            return vm
+    found = [vm for vm in vms if vm.name == name_or_uuid]
+    if not found:
+        raise NotFound(f"There is no machine {name_or_uuid!r}")
+    if len(found) > 1:
+        uuids = ", ".join(sorted(vm.uuid for vm in found))
+        raise AmbiguousName(f"{len(found)} machines are called {name_or_uuid!r}: {uuids}")
+    return found[0]
+
+
+def _all_of(pattern: re.Pattern[str], text: str, what: str) -> Iterator[re.Match[str]]:
+    """Matches that follow each other without a gap up to the end."""
+    position = 0
+    while position < len(text):
+        match = pattern.match(text, position)
+        if match is None:
+            if not text[position:].strip():
+                return
+            raise MalformedOutput(
+                f"VBoxManage's output for {what} breaks off at {text[position:][:60]!r}"
+            )
+        yield match
+        position = match.end()
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """Keys and values of a machine-readable output, in its order. Raises MalformedOutput."""
+    position = 0
+    while position < len(text):
+        match = _PAIR.match(text, position)
+        if match is None:
+            # Sub-headings (" rec_screen0") and empty lines; nothing that this reads.
+            position = _line_end(text, position)
+            continue
+        key, value = match.group(1) or match.group(2), match.group(3)
+        position = match.end() + 1
+        if key in ("name", "description"):
+            value, position = _escaped(text, match.start(3), key)
+        elif value.startswith('"'):
+            value, position = _quoted(text, match.start(3))
+        yield key, value
+
+
+def _escaped(text: str, start: int, key: str) -> tuple[str, int]:
+    r"""A value in which VBoxManage writes \" and \\: it ends at the first bare quote."""
+    match = _ESCAPED.match(text, start + 1) if text.startswith('"', start) else None
+    if match is None or text[match.end() : match.end() + 1] not in ("", "\n"):
+        raise MalformedOutput(f"VBoxManage's output has an unfinished {key}")
+    return _ESCAPE.sub(r"\1", match.group(1)), match.end() + 1
+
+
+def _quoted(text: str, start: int) -> tuple[str, int]:
+    """A value that is not escaped: it ends at a quote before a line that starts a new key."""
+    end = start
+    while True:
+        line_end = _line_end(text, end)
+        line = text[end:line_end].removesuffix("\n")
+        closed = line.endswith('"') and (end > start or len(line) > 1)
+        if closed and (line_end >= len(text) or _starts_key(text, line_end)):
+            return text[start + 1 : line_end].removesuffix("\n").removesuffix('"'), line_end
+        if line_end >= len(text):
+            # Not closed at all (VideoMode="640,480,32"@0,0 1): one line.
+            first_end = _line_end(text, start)
+            return text[start:first_end].removesuffix("\n"), first_end
+        inside = end == start and not closed and '"' in line[1:]
+        if inside and _starts_key(text, line_end):
+            # A quote inside and more after it, as in VideoMode; never over several lines.
+            return line, line_end
+        end = line_end
+
+
+def _starts_key(text: str, position: int) -> bool:
+    return text.startswith((" rec_screen", "\n"), position) or bool(_PAIR.match(text, position))
+
+
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end + 1
+
+
+def _nics_of(first: dict[str, str]) -> tuple[Nic, ...]:
+    nics = []
+    for key, attachment in first.items():
+        match = _NIC_KEY.fullmatch(key)
+        if match is None or attachment == "none":
+            continue
+        number = match.group(1)
+        network = first.get(_NETWORK_KEYS.get(attachment, "") + number, "")
+        if attachment == "nat" and first.get(f"natnet{number}", "nat") != "nat":
+            network = first[f"natnet{number}"]
+        nics.append(
+            Nic(
+                number=int(number),
+                attachment=attachment,
+                network=network,
+                mac=first.get(f"macaddress{number}", ""),
+                adapter_type=first.get(f"nictype{number}", ""),
+                cable_connected=first.get(f"cableconnected{number}") == "on",
+            )
+        )
+    return tuple(sorted(nics, key=lambda nic: nic.number))
+
+
+def _forwards_of(pairs: list[tuple[str, str]]) -> Iterator[NatForward]:
+    nic = 1
+    for key, value in pairs:
+        # A rule does not say whose it is: it follows its adapter.
+        if match := _NIC_KEY.fullmatch(key):
+            nic = int(match.group(1))
+        elif _FORWARD_KEY.fullmatch(key):
+            yield forward_from(value, nic)
+
+
+def _snapshots_of(pairs: list[tuple[str, str]]) -> tuple[Snapshot, ...]:
+    found: dict[str, dict[str, str]] = {}
+    current = ""
+    for key, value in pairs:
+        if match := _SNAPSHOT_KEY.fullmatch(key):
+            found.setdefault(match.group(2), {}).setdefault(match.group(1), value)
+        elif key == "CurrentSnapshotUUID":
+            current = value.lower()
+    uuids = {place: fields.get("UUID", "").lower() for place, fields in found.items()}
+    wrong = [uuid for uuid in uuids.values() if not is_uuid(uuid)]
+    if wrong:
+        raise MalformedOutput(f"VBoxManage reports a snapshot with the UUID {wrong[0][:60]!r}")
+    return tuple(
+        Snapshot(
+            uuid=uuids[place],
+            name=fields.get("Name", ""),
+            description=fields.get("Description", ""),
+            # A child's place is its parent's, and one more number.
+            parent=uuids.get(place.rpartition("-")[0]) if place else None,
+            current=uuids[place] == current,
+        )
+        for place, fields in found.items()
+    )
