@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clusterops.engine_names import SUITE
+from clusterops.engine_names import SUITE, image_tag
 from clusterops.errors import ClusterOpsError
 from clusterops.images.host_context import apt_sources
 from clusterops.processes import install_packages, run
 
 OFFICIAL_IMAGE = f"debian:{SUITE}-slim"
-BASE_LABEL = "clusterops.image.base"
 SILENCE_S = 15.0
 """An image registry that says nothing for so long is taken for absent."""
 
@@ -39,9 +38,10 @@ def ensure_base(client: Any, tag: str, cache: Path, progress: Progress) -> None:
         ClusterOpsError: neither way works on this machine.
     """
     repository, _, version = tag.rpartition(":")
-    built = client.images.list(filters={"label": f"{BASE_LABEL}={SUITE}"})
-    if built:  # another cluster on this host has built it
-        built[0].tag(repository, version)
+    # By name: labels are inherited, so an image that was made from a base has the base's.
+    shared = client.images.list(filters={"reference": image_tag("*", "base")})
+    if shared:  # another cluster on this host has it
+        shared[0].tag(repository, version)
         return
     progress(f"Pulling {OFFICIAL_IMAGE}")
     if pull(client, OFFICIAL_IMAGE, progress):
@@ -52,9 +52,7 @@ def ensure_base(client: Any, tag: str, cache: Path, progress: Progress) -> None:
         progress("No image registry answers; building Debian from its archive")
         _bootstrap(archive, progress)
     progress("Importing the Debian root file system")
-    client.api.import_image_from_file(
-        str(archive), repository=repository, tag=version, changes=[f"LABEL {BASE_LABEL}={SUITE}"]
-    )
+    client.api.import_image_from_file(str(archive), repository=repository, tag=version)
 
 
 def pull(client: Any, image: str, progress: Progress, silence_s: float = SILENCE_S) -> bool:

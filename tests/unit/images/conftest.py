@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -50,11 +51,8 @@ class FakeEngine:
         yield from self.registry
         self.add(f"{repository}:{tag}").attrs["RepoDigests"] = [f"{repository}@sha256:0"]
 
-    def import_image_from_file(
-        self, path: str, repository: str, tag: str, changes: list[str]
-    ) -> None:
-        key, _, value = changes[0].removeprefix("LABEL ").partition("=")
-        self.add(f"{repository}:{tag}").labels[key] = value
+    def import_image_from_file(self, path: str, repository: str, tag: str) -> None:
+        self.add(f"{repository}:{tag}").attrs["imported"] = path
 
     def build(self, fileobj: io.BytesIO, **options: Any) -> Iterator[dict[str, Any]]:
         with tarfile.open(fileobj=fileobj) as archive:
@@ -65,7 +63,7 @@ class FakeEngine:
 
 
 class Images(dict[str, FakeImage]):
-    """`client.images`: by name or by label."""
+    """`client.images`: by name or by a pattern of names."""
 
     def __init__(self, engine: FakeEngine) -> None:
         super().__init__()
@@ -77,8 +75,7 @@ class Images(dict[str, FakeImage]):
         return self[name]
 
     def list(self, filters: dict[str, str]) -> list[FakeImage]:
-        key, _, value = filters["label"].partition("=")
-        return [image for image in self.values() if image.labels.get(key) == value]
+        return [image for name, image in self.items() if fnmatch(name, filters["reference"])]
 
 
 @pytest.fixture
