@@ -73,11 +73,6 @@ class State:
     def pid_file(self) -> Path:
         return self.root / "server-manager.pid"
 
-    @property
-    def images_file(self) -> Path:
-        """Image tags that this cluster made or pulled, so that `down` finds them."""
-        return self.root / "images.json"
-
     def create(self) -> None:
         """Make the folder, private to its owner. Safe to call again."""
         for folder in (self.root, self.ssh_dir, self.logs):

@@ -36,12 +36,6 @@ def print_error(message: str, remedy: str | None = None, *, prefix: str = "Error
         print(f"{dim}→ {remedy}{off}", file=sys.stderr)
 
 
-def print_note(message: str) -> None:
-    """A remark beside the result: on stderr, so that ``--json`` output stays JSON."""
-    _, dim, off = _colours(sys.stderr)
-    print(f"{dim}{message}{off}", file=sys.stderr)
-
-
 def print_json(data: Any, *, one_line: bool = False) -> None:
     text = json.dumps(data, ensure_ascii=False, indent=None if one_line else 2)
     print(text, flush=True)
