@@ -122,7 +122,7 @@ def parse_guest_property(stdout: str) -> str | None:
 def parse_created(stdout: str) -> str:
     """The UUID that ``createvm`` or ``snapshot take`` gave. Raises MalformedOutput."""
     # The last one: a name with a line break stands before it.
-    found = _CREATED.findall(without_warning(stdout))
+    found: list[str] = _CREATED.findall(without_warning(stdout))
     if not found:
         raise MalformedOutput(f"VBoxManage reports no UUID: {stdout[-120:]!r}")
     return found[-1].lower()
@@ -188,6 +188,7 @@ def parse_vm(stdout: str) -> Vm:
         state=state_from(first["VMState"]),
         groups=tuple(group for group in first.get("groups", "").split(",") if group),
         cpus=number_from(first["cpus"], "the CPUs"),
+        cpu_cap_percent=number_from(first.get("cpuexecutioncap", "100"), "the CPU cap"),
         memory_mb=number_from(first["memory"], "the memory"),
         os_type=first.get("ostype", ""),
         description=first.get("description", ""),

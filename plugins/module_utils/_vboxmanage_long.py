@@ -141,6 +141,9 @@ def _vm(record: str, uuid: str) -> tuple[Vm, bool]:
         state=state_from(state.group(1) if state else fields["State"]),
         groups=tuple(group for group in fields["Groups"].split(",") if group),
         cpus=number_from(fields["Number of CPUs"], "the CPUs"),
+        cpu_cap_percent=number_from(
+            fields.get("CPU exec cap", "100").removesuffix("%"), "the CPU cap"
+        ),
         memory_mb=number_from(fields["Memory size"].removesuffix("MB").strip(), "the memory"),
         os_type=fields.get("Guest OS", ""),
         # One line break separates it from what follows.

@@ -146,6 +146,8 @@ class GuestProperty:
 class Vm:
     """A machine with all that the inventory and the modules need; memory in MB.
 
+    ``cpu_cap_percent`` is how much of each of its CPUs it may use.
+
     An inaccessible machine has ``accessible`` False, the state "inaccessible" and no details.
     """
 
@@ -154,6 +156,7 @@ class Vm:
     state: str
     groups: tuple[str, ...] = ()
     cpus: int = 0
+    cpu_cap_percent: int = 100
     memory_mb: int = 0
     os_type: str = ""
     description: str = ""

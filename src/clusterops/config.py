@@ -15,7 +15,7 @@ import re
 import reprlib
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -27,9 +27,16 @@ def _ipv4(text: str) -> str:
     return str(ipaddress.IPv4Address(text))
 
 
+def _ipv4_network(text: str) -> str:
+    return str(ipaddress.IPv4Network(text))
+
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 IPv4 = Annotated[str, AfterValidator(_ipv4), Field(json_schema_extra={"format": "ipv4"})]
+IPv4Network24 = Annotated[
+    str, Field(pattern=r"^\d+\.\d+\.\d+\.0/24$"), AfterValidator(_ipv4_network)
+]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
@@ -70,6 +77,23 @@ class ClusterConfig(BaseModel):
     control_memory_mb: int = Field(1536, ge=768, le=262_144, description="Memory, MiB.")
     agent_cpus: float = Field(0.5, ge=0.1, le=64, description="CPUs of each agent.")
     agent_memory_mb: int = Field(768, ge=384, le=262_144, description="Memory of each agent, MiB.")
+
+    node_os: Literal["ubuntu-24.04", "debian-12", "debian-13"] = Field(
+        "ubuntu-24.04",
+        description="Operating system of virtual machines; nodes in containers are Debian 13.",
+    )
+    vagrant_box: str | None = Field(
+        None, min_length=1, description="Vagrant box to use instead of the usual one of node_os."
+    )
+    virtualbox_template: str | None = Field(
+        None,
+        min_length=1,
+        description="Name or UUID of a virtual machine to clone; nothing for one out of the "
+        "Vagrant box.",
+    )
+    virtualbox_network: IPv4Network24 = Field(
+        "10.213.56.0/24", description="Network between virtual machines, a /24."
+    )
 
     startup_cpus: float = Field(
         2.0,
@@ -351,6 +375,8 @@ def _allowed(key: str) -> str:
             kind += f" from {low:g} to {high:g}"
         if "pattern" in option:
             kind += f" like {option['pattern']}"
+        if "enum" in option:
+            kind = " or ".join(option["enum"])
         if option.get("format") == "ipv4":
             kind = "an IPv4 address such as 127.0.0.1"
         words.append(kind)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from clusterops.engine import connect
 from clusterops.engine_names import image_tag
 from clusterops.images.base import ensure_base
 from clusterops.images.build import image_id
+from tests.virtualbox.host import VirtualBoxHost
+from tests.virtualbox.image import ensure_image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,3 +32,19 @@ def base_image(engine: Any) -> str:
     if image_id(engine, tag) is None:
         ensure_base(engine, tag, ROOT / ".cache" / "images", print)
     return tag
+
+
+@pytest.fixture(scope="session")
+def virtualbox_image(engine: Any) -> str:
+    """The image with real VirtualBox, built from the package archive when it is not here."""
+    return ensure_image(engine, ROOT / ".cache" / "images")
+
+
+@pytest.fixture(scope="module")
+def virtualbox(
+    engine: Any, virtualbox_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VirtualBoxHost]:
+    """A VirtualBox of the module's own, without machines; see :class:`VirtualBoxHost`."""
+    host = VirtualBoxHost(engine, virtualbox_image, tmp_path_factory.mktemp("vbox") / "host")
+    yield host
+    host.close()
