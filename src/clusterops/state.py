@@ -73,6 +73,23 @@ class State:
     def pid_file(self) -> Path:
         return self.root / "server-manager.pid"
 
+    @property
+    def provider_file(self) -> Path:
+        return self.root / "provider"
+
+    def provider(self) -> str | None:
+        """The provider whose machines the cluster has; None before it has any."""
+        try:
+            return self.provider_file.read_text(encoding="ascii").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def record_provider(self, provider: str) -> None:
+        """Keep the provider for the cluster's life."""
+        if self.provider() != provider:
+            self.create()
+            write_private(self.provider_file, f"{provider}\n")
+
     def create(self) -> None:
         """Make the folder, private to its owner. Safe to call again."""
         for folder in (self.root, self.ssh_dir, self.logs):

@@ -9,8 +9,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,6 +40,7 @@ class Cluster:
 
     name: str
     folder: Path
+    more_environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -51,6 +52,7 @@ class Cluster:
             **os.environ,
             "PLAYGROUND_CLUSTER_FILE": str(self.folder / "cluster.yml"),
             "CLUSTEROPS_ENDPOINT_FILE": str(self.folder / ".playground/endpoint.json"),
+            **self.more_environment,
         }
 
     def configure(self, **changes: Any) -> None:

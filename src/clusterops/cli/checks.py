@@ -5,50 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
+from clusterops.cli.findings import Level, Machine, Problem, Result
+from clusterops.cli.hypervisor_checks import Hypervisor, check_hypervisor
 from clusterops.config import ClusterConfig
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_GB = 6.0
 MIN_CORES = 2
-
-
-class Level(StrEnum):
-    """``failed`` keeps `up` from working; a ``warning`` does not."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Result:
-    """One line of the report."""
-
-    check: str
-    level: Level
-    message: str
-    remedy: str | None = None
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that keeps `up` from working."""
-
-    check: str
-    message: str
-    remedy: str | None = None
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A machine of some cluster that the engine knows."""
-
-    name: str
-    cluster: str
-    running: bool
-    ports: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -73,6 +37,7 @@ class Facts:
     python: tuple[int, int, int]
     programs: dict[str, bool]
     engine: Engine
+    hypervisor: Hypervisor
     memory_available_mb: int | None
     cpus: int
     free_gb: dict[str, float]
@@ -85,6 +50,11 @@ class Facts:
     now: float
     newest_file: float
 
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """Machines of clusters, whatever provider they are on."""
+        return self.engine.machines + self.hypervisor.machines
+
 
 def check_all(config: ClusterConfig | None, facts: Facts) -> list[Result]:
     """Every check, in the order in which a person would repair things.
@@ -96,6 +66,7 @@ def check_all(config: ClusterConfig | None, facts: Facts) -> list[Result]:
         *_programs(facts),
         *_clock(facts),
         *_engine(config, facts),
+        *check_hypervisor(config, facts.hypervisor),
         *_disk(config, facts),
     ]
     if config is not None:
@@ -115,7 +86,7 @@ def problems(results: list[Result]) -> list[Problem]:
 def _own(config: ClusterConfig | None, facts: Facts) -> list[Machine]:
     if config is None:
         return []
-    return [m for m in facts.engine.machines if m.cluster == config.cluster_name]
+    return [m for m in facts.machines if m.cluster == config.cluster_name]
 
 
 def _python(facts: Facts) -> Iterator[Result]:
@@ -261,7 +232,7 @@ def _memory(config: ClusterConfig, facts: Facts) -> Iterator[Result]:
 
 
 def _ports(config: ClusterConfig, facts: Facts) -> Iterator[Result]:
-    holders = {port: machine for machine in facts.engine.machines for port in machine.ports}
+    holders = {port: machine for machine in facts.machines for port in machine.ports}
     free = True
     for what, port in config.host_ports().items():
         if port not in facts.busy_ports:

@@ -10,7 +10,8 @@ import typer
 
 from clusterops import clients
 from clusterops.cli import output
-from clusterops.cli.checks import Level, Problem, Result, check_all, problems
+from clusterops.cli.checks import check_all, problems
+from clusterops.cli.findings import Level, Problem, Result
 from clusterops.cli.probes import gather
 from clusterops.config import ClusterConfig, load_config
 from clusterops.errors import ClusterOpsError, ExitCode, UsageError
@@ -95,4 +96,6 @@ def _configuration(state: State) -> tuple[ClusterConfig | None, list[Result]]:
             Result("cluster.yml", Level.FAILED, line, "correct it in an editor")
             for line in error.message.splitlines()
         ]
+    if provider := state.provider():
+        config = config.model_copy(update={"cluster_provider": provider})
     return config, [Result("cluster.yml", Level.OK, f"valid, cluster '{config.cluster_name}'")]

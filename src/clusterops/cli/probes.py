@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import sys
@@ -14,13 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from clusterops.cli.checks import Engine, Facts, Machine
+from clusterops.cli.checks import Engine, Facts
+from clusterops.cli.findings import Machine
+from clusterops.cli.hypervisor_checks import Hypervisor
 from clusterops.clients import ServerManagerClient
 from clusterops.config import ClusterConfig
 from clusterops.engine_names import SUITE
 from clusterops.errors import ClusterOpsError
 from clusterops.images.base import OFFICIAL_IMAGE
-from clusterops.processes import may_install_packages
+from clusterops.processes import may_install_packages, run
 from clusterops.state import State, project_root
 
 LABEL_CLUSTER = "clusterops.cluster"
@@ -31,14 +34,16 @@ PROGRAMS = ("ssh", "ssh-keygen", "mmdebstrap")
 def gather(config: ClusterConfig | None, state: State) -> Facts:
     """Look at this machine; takes a second or two, longer where a network does not answer."""
     archive = (project_root() / ".cache" / "images" / f"base-{SUITE}.tar").exists()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         engine = pool.submit(_engine)
+        hypervisor = pool.submit(_hypervisor, config)
         ours = pool.submit(_server_manager_is_ours, config, state)
         found = engine.result()
         return Facts(
             python=sys.version_info[:3],
             programs={name: shutil.which(name) is not None for name in PROGRAMS},
             engine=found,
+            hypervisor=hypervisor.result(),
             memory_available_mb=memory_available_mb(_read("/proc/meminfo")),
             cpus=os.cpu_count() or 1,
             free_gb=_free_gb(found),
@@ -95,6 +100,56 @@ def _engine() -> Engine:
         images=tuple(tag for image in images for tag in image.get("RepoTags") or []),
         machines=tuple(machine(each) for each in machines),
     )
+
+
+def _hypervisor(config: ClusterConfig | None) -> Hypervisor:
+    """VirtualBox and Vagrant, as far as the configuration may need them."""
+    if config is None or config.cluster_provider not in ("auto", "virtualbox"):
+        return Hypervisor(error="not looked at")
+    from clusterops.server_manager.driver import Cluster
+    from clusterops.server_manager.drivers import _virtualbox_machine as recipe
+    from clusterops.server_manager.drivers.virtualbox import connect
+    from clusterops.virtualbox._vboxmanage_client import DRIVER_DEVICE
+    from clusterops.virtualbox._vboxmanage_errors import VBoxManageError
+
+    try:
+        manage = connect()
+        version = manage.version().number
+        names = [vm.name for vm in manage.vms()]
+        # The details of all machines take a second for fifty: only asked where ours may be.
+        ours = any(name.startswith(recipe.vm_name(Cluster.of(config), "")) for name in names)
+        vms = manage.inventory() if ours else ()
+    except VBoxManageError as error:
+        return Hypervisor(error=error.message, remedy=error.remedy)
+    cluster = Cluster.of(config)
+    known = {vm.name: vm for vm in vms if recipe.is_ours(cluster, vm)}
+    template = known.get(recipe.vm_name(cluster, recipe.TEMPLATE))
+    return Hypervisor(
+        version=version,
+        kernel_driver=Path(DRIVER_DEVICE).exists() if sys.platform == "linux" else None,
+        vagrant=_vagrant_version(),
+        template=bool(template and template.current_snapshot),
+        machines=tuple(
+            Machine(
+                vm.name,
+                cluster.name,
+                vm.online,
+                frozenset(rule.host_port for rule in vm.forwards) if vm.online else frozenset(),
+            )
+            for vm in known.values()
+            if recipe.node_name(cluster, vm)
+        ),
+    )
+
+
+def _vagrant_version() -> tuple[int, int, int] | None:
+    """The version of Vagrant; None where there is none."""
+    try:
+        text = run(["vagrant", "--version"], timeout_s=30)
+    except ClusterOpsError:
+        return None
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def machine(container: dict[str, Any]) -> Machine:

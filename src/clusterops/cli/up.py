@@ -15,17 +15,19 @@ from clusterops.state import State, cluster_file
 def up(
     provider: Annotated[
         str | None,
-        typer.Option(help="What makes the machines, instead of cluster.yml's cluster_provider."),
+        typer.Option(
+            help="What makes the machines (auto, docker, virtualbox), instead of cluster.yml's "
+            "cluster_provider. A cluster keeps it until down."
+        ),
     ] = None,
 ) -> None:
     """Bring the cluster up, or apply what changed in cluster.yml. A second run continues."""
     from clusterops.lifecycle.bring_up import prepare, provision
+    from clusterops.lifecycle.provider import settled
     from clusterops.lifecycle.stages import Stages
 
     state = State.beside(cluster_file())
-    config = load_config(state.cluster_file)
-    if provider:
-        config = config.model_copy(update={"cluster_provider": provider})
+    config = settled(load_config(state.cluster_file), state, provider)
     refuse_problems(config, state)
     stages = Stages()
     changed = prepare(config, state, stages)

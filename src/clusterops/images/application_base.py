@@ -2,8 +2,9 @@
 """The base image of an application, for a control node that cannot reach an image registry.
 
 ``python -m clusterops.images.application_base IMAGE --output DIR`` prints one JSON line:
-``{"image": NAME, "archive": PATH}``. Where the host pulled its own base image, the control
-node can pull too: the name is then the one that was asked for, and the archive is null.
+``{"image": NAME, "archive": PATH}``. Where the host pulls its own base image, the control
+node can pull too: the name is then the one that was asked for, and the archive is null. So it is
+on a host without a container engine, whose machines are virtual.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 from clusterops.engine import connect
 from clusterops.engine_names import CLUSTER_LABEL, SUITE, image_tag
 from clusterops.errors import ClusterOpsError
-from clusterops.images.base import OFFICIAL_IMAGE, Progress
-from clusterops.images.build import Recipe, ensure_image
+from clusterops.images.base import OFFICIAL_IMAGE, Progress, ensure_base
+from clusterops.images.build import Recipe, ensure_image, image_id
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
 
@@ -34,7 +35,10 @@ def provide(
     Raises:
         ClusterOpsError: no image registry answers and the image has no stand-in.
     """
-    if _came_from_a_registry(client, image_tag(cluster_name, "base")):
+    base = image_tag(cluster_name, "base")
+    if image_id(client, base) is None:
+        ensure_base(client, base, project_root() / ".cache" / "images", progress)
+    if _came_from_a_registry(client, base):
         return image, None
     if image not in STAND_INS:
         raise ClusterOpsError(
@@ -45,7 +49,7 @@ def provide(
     recipe = Recipe(
         tag=tag,
         folder=project_root() / "images" / STAND_INS[image],
-        base=image_tag(cluster_name, "base"),
+        base=base,
         files=build_files(SUITE),
         labels={CLUSTER_LABEL: cluster_name},
     )
@@ -58,14 +62,7 @@ def _came_from_a_registry(client: Any, base: str) -> bool:
 
     Engines with the containerd image store give a digest to local images, too: its name tells.
     """
-    from docker.errors import ImageNotFound
-
-    try:
-        digests = client.images.get(base).attrs.get("RepoDigests") or []
-    except ImageNotFound as error:
-        raise ClusterOpsError(
-            f"the image {base} is missing", remedy="./playground up makes it"
-        ) from error
+    digests = client.images.get(base).attrs.get("RepoDigests") or []
     official = OFFICIAL_IMAGE.partition(":")[0]
     return any(digest.partition("@")[0].rpartition("/")[2] == official for digest in digests)
 
@@ -85,6 +82,14 @@ def _save(client: Any, tag: str, output: Path, progress: Progress) -> Path:
     return archive
 
 
+def _engine() -> Any:
+    """A client of the host's container engine; None where there is none."""
+    try:
+        return connect(timeout_s=300)
+    except ClusterOpsError:
+        return None
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="clusterops.images.application_base")
     parser.add_argument("image", help="the image an application's Dockerfile starts from")
@@ -96,8 +101,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(line, file=sys.stderr)
 
     try:
-        client = connect(timeout_s=300)
-        name, archive = provide(client, options.image, options.cluster, options.output, progress)
+        client = _engine()
+        name, archive = (
+            provide(client, options.image, options.cluster, options.output, progress)
+            if client
+            else (options.image, None)
+        )
     except ClusterOpsError as error:
         print(f"Error: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -36,11 +36,18 @@ RunRoles = Callable[[str], None]
 """Runs the agents' roles on the container of that name."""
 
 
-def digest(bare_id: str, wheel_sha256: str, network: str, root: Path) -> str:
-    """Changes when anything that the roles would leave in the image changes."""
+def digest(
+    bare_id: str,
+    wheel_sha256: str,
+    network: str,
+    root: Path,
+    playbook: str = "image.yml",
+    more_roles: tuple[str, ...] = (),
+) -> str:
+    """Changes when anything that the playbook would leave in the image changes."""
     sha = hashlib.sha256(f"{bare_id} {wheel_sha256} {network}".encode())
-    files = [root / "playbooks/image.yml", root / "playbooks/base.yml"]
-    for role in BAKED_ROLES:
+    files = [root / "playbooks" / name for name in (playbook, "agent_roles.yml", "base.yml")]
+    for role in (*BAKED_ROLES, *more_roles):
         files += sorted(path for path in (root / "roles" / role).rglob("*") if path.is_file())
     for path in files:
         sha.update(str(path.relative_to(root)).encode() + path.read_bytes())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from clusterops.application.manifest import check_application
@@ -17,26 +18,29 @@ from clusterops.state import State, project_root
 
 
 def prepare(config: ClusterConfig, state: State, stages: Stages) -> bool:
-    """Engine, images, Server Manager; True when any of them had to be made or started."""
+    """Engine, images, Server Manager; True when any of them had to be made or started.
+
+    Args:
+        config: with the cluster's provider settled.
+    """
     _refuse_renaming(config, state)
     check_application(project_root() / config.application_path, config.application_env)
     changed = False
-    if config.cluster_provider in ("auto", "docker"):
+    if config.cluster_provider == "docker":
         changed |= _container_engine(state, stages)
         changed |= _images(config, stages)
     with stages.stage("Server Manager") as stage:
+        driver = open_driver(config.cluster_provider, Cluster.of(config))
         ensure_identity(state)
-        driver = open_driver(config.cluster_provider, _cluster(config))
+        state.record_provider(driver.provider)
         started = manager_process.ensure_running(state)
         state_now = "started" if started else "running"
         stage.result = f"{state_now} at {manager_process.endpoint_url(state)}"
     if driver.provider == "docker":
         changed |= _agent_image(config, state, driver.network(), stages)
+    if driver.provider == "virtualbox":
+        changed |= _template(config, state, driver.network(), stages)
     return changed | started
-
-
-def _cluster(config: ClusterConfig) -> Cluster:
-    return Cluster(config.cluster_name, config.cluster_bind_address)
 
 
 def provision(
@@ -101,7 +105,7 @@ def _agent_image(config: ClusterConfig, state: State, network: str, stages: Stag
 
         baked = ensure_agent_image(
             connect(timeout_s=300),
-            _cluster(config),
+            Cluster.of(config),
             network,
             wheels.wheel_sha256,
             run_roles,
@@ -109,6 +113,36 @@ def _agent_image(config: ClusterConfig, state: State, network: str, stages: Stag
         )
         stage.result = "made" if baked else "up to date"
     return baked
+
+
+def _template(config: ClusterConfig, state: State, network: str, stages: Stages) -> bool:
+    from clusterops.images.template import VagrantBox, ensure_template
+    from clusterops.server_manager.drivers.virtualbox import connect
+    from clusterops.wheelhouse import prepare as prepare_wheels
+
+    with stages.stage("Machines' template") as stage:
+        stage.step("Preparing the wheels for the machines")
+        wheels = prepare_wheels(project_root(), state.root / "wheels")
+
+        def run_roles(where: Mapping[str, Any]) -> None:
+            provisioning.run_playbook(
+                "playbooks/template.yml",
+                state,
+                config,
+                lambda step: _show(stage, step),
+                {"template": dict(where), "cluster_network": network},
+            )
+
+        made = ensure_template(
+            connect(),
+            lambda: VagrantBox(state),
+            config,
+            wheels.wheel_sha256,
+            run_roles,
+            stage.step,
+        )
+        stage.result = "made" if made else "up to date"
+    return made
 
 
 def _refuse_renaming(config: ClusterConfig, state: State) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import uvicorn
 
-from clusterops.config import ClusterConfig
 from clusterops.errors import ClusterOpsError, ExitCode
 from clusterops.server_manager.app import create_app
 from clusterops.server_manager.driver import Cluster
@@ -66,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(source: ConfigSource, state: State) -> None:
     config = source.current()
     ensure_identity(state)
-    driver = open_driver(config.cluster_provider, _cluster(config))
+    driver = open_driver(state.provider() or config.cluster_provider, Cluster.of(config))
     driver.prepare()
     port = config.port_server_manager
     sockets = open_sockets(port, driver.host_address())
@@ -106,10 +105,6 @@ def _serve(source: ConfigSource, state: State) -> None:
     finally:
         service.close()
     log.info("stopped")
-
-
-def _cluster(config: ClusterConfig) -> Cluster:
-    return Cluster(name=config.cluster_name, bind_address=config.cluster_bind_address)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from clusterops.config import CONTROL_NODE
+from clusterops.config import CONTROL_NODE, ClusterConfig
 from clusterops.errors import ClusterOpsError
 
 ENTRY_POINTS = "clusterops.providers"
@@ -62,6 +62,12 @@ class Cluster:
 
     name: str
     bind_address: str = "127.0.0.1"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Every key of cluster.yml, resolved: a driver takes those that concern its provider."""
+
+    @classmethod
+    def of(cls, config: ClusterConfig) -> Cluster:
+        return cls(config.cluster_name, config.cluster_bind_address, config.model_dump())
 
 
 @dataclass(frozen=True)

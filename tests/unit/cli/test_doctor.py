@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from clusterops.cli import doctor, main, probes
-from clusterops.cli.checks import Engine, Facts, Level, Machine, Result, check_all, problems
+from clusterops.cli.checks import Engine, Facts, check_all, problems
+from clusterops.cli.findings import Level, Machine, Result
+from clusterops.cli.hypervisor_checks import Hypervisor
 from clusterops.config import ClusterConfig
 from clusterops.errors import ClusterOpsError
 
@@ -21,6 +23,7 @@ GOOD = Facts(
     engine=Engine(
         version="28.0", cgroup_version="2", storage_driver="overlay2", memory_mb=16_000, cpus=4
     ),
+    hypervisor=Hypervisor(version=(7, 2, 4), kernel_driver=True, vagrant=(2, 4, 9)),
     memory_available_mb=8000,
     cpus=4,
     free_gb={"checkout": 50.0},
@@ -250,3 +253,57 @@ def test_a_machine_is_read_from_the_engines_list() -> None:
         }
     )
     assert found == Machine("playground-agent-1", "playground", True, frozenset({2224}))
+
+
+VIRTUALBOX = ClusterConfig(cluster_provider="virtualbox")
+
+
+def _with(**changes: Any) -> Facts:
+    return replace(GOOD, hypervisor=replace(GOOD.hypervisor, **changes))
+
+
+@pytest.mark.parametrize(
+    ("facts", "check", "words", "remedy"),
+    [
+        (_with(error="VBoxManage is not in PATH", remedy="Install VirtualBox."), "VirtualBox",
+         "not in PATH", "Install VirtualBox"),
+        (_with(version=(6, 1, 50)), "VirtualBox", "6.1.50 is too old", "7.0 or newer"),
+        (_with(vagrant=None), "Vagrant", "not installed", "virtualbox_template"),
+        (_with(vagrant=(2, 3, 4)), "Vagrant", "2.3.4 does not know VirtualBox 7.2.4", "2.4.9"),
+        (_with(vagrant=(2, 4, 1), version=(7, 1, 0)), "Vagrant", "does not know", "2.4.2"),
+    ],
+)  # fmt: skip
+def test_what_virtualbox_lacks(facts: Facts, check: str, words: str, remedy: str) -> None:
+    (problem,) = problems(check_all(VIRTUALBOX, facts))
+    assert problem.check == check
+    assert words in problem.message
+    assert remedy in (problem.remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("facts", "config"),
+    [
+        (_with(), VIRTUALBOX),
+        (_with(vagrant=(2, 3, 4), version=(7, 0, 20)), VIRTUALBOX),
+        (_with(vagrant=None, template=True), VIRTUALBOX),
+        (_with(vagrant=None), VIRTUALBOX.model_copy(update={"virtualbox_template": "mine"})),
+        (replace(GOOD, engine=Engine(error="none")), VIRTUALBOX),
+        (_with(error="none"), CONFIG),
+        (_with(error="none"), ClusterConfig(cluster_provider="docker")),
+    ],
+)
+def test_what_virtualbox_does_not_need(facts: Facts, config: ClusterConfig) -> None:
+    assert problems(check_all(config, facts)) == []
+
+
+def test_a_missing_kernel_driver_is_a_warning() -> None:
+    (result,) = of("VirtualBox driver", _with(kernel_driver=False), VIRTUALBOX)
+    assert result.level is Level.WARNING
+    assert "modprobe vboxdrv" in (result.remedy or "")
+    assert of("VirtualBox driver", _with(kernel_driver=None), VIRTUALBOX) == []
+
+
+def test_ports_of_the_clusters_own_virtual_machines_are_no_problem() -> None:
+    facts = _with(machines=(own("playground-control-1", port=8080),))
+    facts = replace(facts, busy_ports={8080: "VBoxHeadless (process 9)"})
+    assert problems(check_all(VIRTUALBOX, facts)) == []

@@ -51,9 +51,24 @@ def test_an_image_without_a_stand_in(engine: Any, tmp_path: Path) -> None:
         provide(engine, "node:22", tmp_path)
 
 
-def test_before_the_first_up(engine: Any, tmp_path: Path) -> None:
-    with pytest.raises(ClusterOpsError, match=r"is missing \(\./playground up makes it\)"):
-        provide(engine, OFFICIAL, tmp_path)
+def test_on_a_host_whose_machines_are_virtual_the_base_is_made(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application_base, "ensure_base", lambda client, tag, *_: client.add(tag))
+    tag, archive = provide(engine, OFFICIAL, tmp_path)
+    assert tag == image_tag("x", "python")
+    assert archive is not None and archive.exists()
+
+
+def test_without_any_engine_the_control_node_pulls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def refuse(**_: Any) -> Any:
+        raise ClusterOpsError("the container engine does not answer")
+
+    monkeypatch.setattr(application_base, "connect", refuse)
+    assert application_base.main([OFFICIAL, "--cluster", "x", "--output", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"image": OFFICIAL, "archive": None}
 
 
 def test_the_command_prints_one_json_line(
@@ -70,16 +85,13 @@ def test_the_command_prints_one_json_line(
 
 
 def test_the_command_fails_with_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+    engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
-    def refuse(**_: Any) -> Any:
-        raise ClusterOpsError("no container engine answers on this machine", remedy="start it")
-
-    monkeypatch.setattr(application_base, "connect", refuse)
-    assert application_base.main([OFFICIAL, "--cluster", "x", "--output", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == (
-        "Error: no container engine answers on this machine (start it)\n"
-    )
+    engine.add(image_tag("x", "base"))
+    monkeypatch.setattr(application_base, "connect", lambda **_: engine)
+    assert application_base.main(["node:22", "--cluster", "x", "--output", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: the application's base image node:22 cannot be pulled")
 
 
 def test_every_stand_in_has_its_recipe() -> None:

@@ -16,14 +16,14 @@ from clusterops.lifecycle import bring_up
 from clusterops.lifecycle.provisioning import Step
 from clusterops.state import State
 
-CONFIG = ClusterConfig(cluster_name="mine")
+CONFIG = ClusterConfig(cluster_name="mine", cluster_provider="docker")
 
 
 class World:
     """What is there already; making it is written down."""
 
     def __init__(self) -> None:
-        self.there: set[str] = {"engine", "images", "manager", "agent image"}
+        self.there: set[str] = {"engine", "images", "manager", "agent image", "template"}
         self.order: list[str] = []
         self.provider = "docker"
         self.running: str | None = None
@@ -51,6 +51,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(manager, "ensure_running", lambda _: fake.have("manager"))
     monkeypatch.setattr(manager, "endpoint_url", lambda _: "http://127.0.0.1:3000")
     monkeypatch.setattr(bring_up, "_agent_image", lambda *_: fake.have("agent image"))
+    monkeypatch.setattr(bring_up, "_template", lambda *_: fake.have("template"))
     monkeypatch.setattr(bring_up, "running_name", lambda _: fake.running)
     return fake
 
@@ -77,13 +78,18 @@ def test_keys_are_there_before_the_server_manager_makes_machines(
     assert world.order.index("identity") < world.order.index("manager")
 
 
-def test_another_provider_needs_no_container_engine(
-    world: World, state: State, stages: Any
+@pytest.mark.parametrize("there", [True, False])
+def test_virtualbox_needs_a_template_and_no_container_engine(
+    world: World, state: State, stages: Any, there: bool
 ) -> None:
     world.provider = "virtualbox"
+    if not there:
+        world.there.remove("template")
     config = ClusterConfig(cluster_provider="virtualbox")
-    bring_up.prepare(config, state, stages)
-    assert world.order == ["identity", "manager"]
+    world.there.add("identity")
+    assert bring_up.prepare(config, state, stages) is not there
+    assert world.order == ["identity", "manager", "template"]
+    assert state.provider() == "virtualbox"
 
 
 def test_a_running_cluster_keeps_its_name(world: World, state: State, stages: Any) -> None:
