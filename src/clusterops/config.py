@@ -66,7 +66,8 @@ class ClusterConfig(BaseModel):
     cluster_provider: str = Field(
         "auto",
         pattern=r"^[a-z][a-z0-9_]*$",
-        description="What makes the machines: auto, docker, or another installed provider.",
+        description="What makes the machines: auto, docker, virtualbox, or another installed "
+        "provider. A cluster keeps it until it is taken down.",
     )
     cluster_bind_address: IPv4 = Field(
         "127.0.0.1",
