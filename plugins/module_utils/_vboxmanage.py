@@ -17,6 +17,7 @@ from ._vboxmanage_errors import AmbiguousName, MalformedOutput, NotFound
 from ._vboxmanage_model import (
     UUID,
     GuestProperty,
+    Medium,
     NatForward,
     Nic,
     Snapshot,
@@ -56,6 +57,12 @@ _NETWORK_KEYS = {
     "generic": "generic",
     "cloud": "cloud-network",
 }
+_OS_TYPE = re.compile(
+    r"^(?:ID / Description: (\S+) -- (.+)|ID: +(\S+)\nDescription: +(.+))$", re.MULTILINE
+)
+_MEDIUM = re.compile(rf"^UUID: +({UUID})\nParent UUID: +(?:({UUID})|base)$", re.MULTILINE)
+_USERS = re.compile(r"^In use by VMs: .*?(?=\n(?:Child UUIDs:|UUID:)|\n\n|\Z)", re.M | re.DOTALL)
+_USER = re.compile(rf"\(UUID: ({UUID})\)")
 NO_SNAPSHOTS = "This machine does not have any snapshots"
 
 
@@ -126,6 +133,39 @@ def parse_created(stdout: str) -> str:
     if not found:
         raise MalformedOutput(f"VBoxManage reports no UUID: {stdout[-120:]!r}")
     return found[-1].lower()
+
+
+def parse_os_types(stdout: str) -> tuple[tuple[str, str], ...]:
+    """``list ostypes``: ids and descriptions. Raises MalformedOutput."""
+    found = _OS_TYPE.findall(without_warning(stdout))
+    if not found:
+        raise MalformedOutput(f"VBoxManage reports the guest types {stdout[:60]!r}")
+    return tuple((new or old, text or old_text) for new, text, old, old_text in found)
+
+
+def parse_media(stdout: str) -> tuple[Medium, ...]:
+    """``list --long hdds``. Raises MalformedOutput.
+
+    A machine's name may add users that are none; it never hides one.
+    """
+    text = without_warning(stdout)
+    matches = list(_MEDIUM.finditer(text))
+    if text.strip() and not (matches and not text[: matches[0].start()].strip()):
+        raise MalformedOutput(f"VBoxManage reports the disks {text[:60]!r}")
+    ends = [*(match.start() for match in matches[1:]), len(text)][: len(matches)]
+    media = []
+    for match, end in zip(matches, ends, strict=True):
+        # Snapshots that use it are listed in the same form: of them no machine has the UUID.
+        users = _USERS.search(text, match.end(), end)
+        uuids = _USER.findall(users.group()) if users else []
+        media.append(
+            Medium(
+                uuid=match.group(1).lower(),
+                parent=match.group(2).lower() if match.group(2) else None,
+                users=tuple(dict.fromkeys(uuid.lower() for uuid in uuids)),
+            )
+        )
+    return tuple(media)
 
 
 def parse_snapshots(stdout: str) -> tuple[Snapshot, ...]:
@@ -246,7 +286,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
             continue
         key, value = match.group(1) or match.group(2), match.group(3)
         position = match.end() + 1
-        if key in ("name", "description"):
+        if key in ("name", "description", "CfgFile"):
             value, position = _escaped(text, match.start(3), key)
         elif value.startswith('"'):
             value, position = _quoted(text, match.start(3))
@@ -297,6 +337,7 @@ def _nics_of(first: dict[str, str]) -> tuple[Nic, ...]:
         if match is None or attachment == "none":
             continue
         number = match.group(1)
+        attachment = attachment.lower()  # "Generic" is the only one with a capital
         network = first.get(_NETWORK_KEYS.get(attachment, "") + number, "")
         if attachment == "nat" and first.get(f"natnet{number}", "nat") != "nat":
             network = first[f"natnet{number}"]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -18,12 +20,15 @@ from . import _vboxmanage as parser
 from ._vboxmanage_errors import (
     AlreadyRunning,
     Busy,
+    Crashed,
     Inaccessible,
     InvalidArgument,
     InvalidState,
     Locked,
     NotFound,
     ProgramMissing,
+    ServiceUnavailable,
+    StartFailed,
     TimedOut,
     VBoxManageError,
     classify,
@@ -44,8 +49,14 @@ DEFAULT_PROGRAM = "/usr/lib/virtualbox/VBoxManage"
 DRIVER_DEVICE = "/dev/vboxdrv"
 # In the C locale VBoxManage ends its lists at the first name that is not ASCII, with exit code 0.
 LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "LANGUAGE": "C"}
+_FAILED = re.compile(r"^VBoxManage(?:\.exe)?: error: ", re.MULTILINE)
+CHANGING = ("modifyvm", "controlvm")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
+# How long VBoxSVC takes at most to come back; what fails meanwhile has not begun.
+_SERVICE_S = 5.0
+# How long a machine stays locked at most after the process that ran it has ended.
+_RELEASE_S = 5.0
 
 # VirtualBox refuses concurrent calls on one machine, reading ones too. Shared by all clients of
 # this process; other processes are met by the retries.
@@ -71,18 +82,24 @@ class SubprocessRunner:
         self._environment = {**os.environ, **(environment or {}), **LOCALE}
 
     def __call__(self, argv: list[str], timeout_s: float) -> tuple[int, str, str]:
-        try:
-            done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
-                argv,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                env=self._environment,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(str(error)) from error
-        return done.returncode, _decoded(done.stdout), _decoded(done.stderr)
+        with subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._environment,
+            start_new_session=True,
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout_s)
+            except BaseException as error:
+                # VBoxManage may be a wrapper: what it started holds the pipes open.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise TimeoutError(str(error)) from error
+                raise
+        return process.returncode, _decoded(stdout), _decoded(stderr)
 
 
 def find_program(
@@ -176,11 +193,19 @@ class VBoxManage:
         if any(pattern.startswith("-") for pattern in patterns):
             raise InvalidArgument(f"A property's name does not start with '-': {patterns}")
         command = ("guestproperty", "enumerate")
-        return parser.parse_guest_properties(self.on(uuid, command, *patterns))
+        # Several arguments match nothing: VBoxManage joins them with commas.
+        pattern = ["|".join(patterns)] if patterns else []
+        return parser.parse_guest_properties(self.on(uuid, command, *pattern))
 
     def start(self, uuid: str, *, timeout_s: float | None = None) -> None:
         """Start a machine without a window. Raises AlreadyRunning, DriverMissing, StartFailed."""
-        self.on(uuid, "startvm", "--type", "headless", timeout_s=timeout_s)
+        try:
+            self.on(uuid, "startvm", "--type", "headless", timeout_s=timeout_s)
+        except VBoxManageError as error:
+            if type(error) is not VBoxManageError:
+                raise
+            # The machine's own process has many words for it.
+            raise StartFailed(error.message) from error
 
     def on(
         self,
@@ -201,12 +226,18 @@ class VBoxManage:
         deadline = self._clock() + (timeout_s or self._timeout_s)
         with self._alone(known, deadline):
             argv = [*words, known, *arguments]
-            try:
-                return self._call(argv, deadline, empty)
-            except Busy:
-                raise
-            except Locked as error:
-                raise self._precise(error, known, words[0], deadline) from error
+            released_by = min(deadline, self._clock() + _RELEASE_S)
+            while True:
+                try:
+                    return self._call(argv, deadline, empty)
+                except Busy:
+                    raise
+                except Locked as error:
+                    precise = self._precise(error, known, words[0], deadline)
+                    if precise is not error or self._clock() + _LONGEST_PAUSE_S >= released_by:
+                        raise precise from error
+                    # It does not run: mostly a process that has just let it go.
+                    self._sleep(_LONGEST_PAUSE_S / 4)
 
     def call(self, *arguments: str, timeout_s: float | None = None) -> str:
         """Run a VBoxManage command that is about no single machine."""
@@ -214,15 +245,23 @@ class VBoxManage:
 
     def _call(self, arguments: list[str], deadline: float, empty: str = "") -> str:
         pause_s = _FIRST_PAUSE_S
+        served_by = min(deadline, self._clock() + _SERVICE_S)
         while True:
             code, stdout, stderr = self._once(arguments, deadline)
             if empty and not stderr.strip() and parser.without_warning(stdout).strip() == empty:
                 return stdout
+            if code == 0 and arguments[0] in CHANGING and _FAILED.search(stderr):
+                # Parts of these fail with exit code 0. (Lists report lost settings so, and go on.)
+                code = 1
             present = self._driver_present() if code != 0 else None
             error = classify(code, stdout, stderr, driver_present=present)
             if error is None:
                 return stdout
-            if not isinstance(error, Busy) or self._clock() + pause_s >= deadline:
+            again_by = served_by if isinstance(error, ServiceUnavailable) else deadline
+            passing = isinstance(error, (Busy, ServiceUnavailable))
+            # A question can be asked again; of a command nobody knows how far it came.
+            passing |= isinstance(error, Crashed) and arguments[0] in ("list", "showvminfo")
+            if not passing or self._clock() + pause_s >= again_by:
                 raise error
             self._sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -235,7 +274,7 @@ class VBoxManage:
         try:
             return self._run([self._program, *arguments], left_s)
         except TimeoutError as error:
-            raise TimedOut(f"{what} gave no answer within {left_s:.0f} s") from error
+            raise TimedOut(f"{what} gave no answer in time ({left_s:.0f} s)") from error
         except (FileNotFoundError, PermissionError) as error:
             raise ProgramMissing(f"{self._program} cannot be started: {error.strerror}") from error
 

@@ -154,6 +154,12 @@ class ProgramMissing(VBoxManageError):
     default_remedy = "Install VirtualBox, or give the path of VBoxManage."
 
 
+class Crashed(VBoxManageError):
+    """VBoxManage ended by a signal; nobody knows how far it came."""
+
+    default_remedy = "Run this again; it happens when many programs ask VirtualBox at once."
+
+
 class TimedOut(VBoxManageError):
     """VBoxManage, or the wait for the machine, took too long."""
 
@@ -173,6 +179,9 @@ class MalformedOutput(VBoxManageError):
 _RULES: tuple[tuple[str, type[VBoxManageError], str | None], ...] = (
     (r".{0,600}?already has a lock request pending", Busy, None),
     (r"The object is not ready", Busy, None),
+    (r"Failed to assign the machine to the session", Busy, None),
+    (r"The machine .{0,600}? was unlocked unexpectedly", Busy, None),
+    (r"Failed to get a console object from the direct session", Busy, None),
     (r"Could not find a registered machine", NotFound, None),
     (r"Could not find a snapshot", SnapshotNotFound, None),
     (r"Could not find (?:a |the |file )", PartNotFound, None),
@@ -182,8 +191,11 @@ _RULES: tuple[tuple[str, type[VBoxManageError], str | None], ...] = (
     (r"Machine .{0,600}? is not (?:currently )?running", NotRunning, None),
     (r"Already paused", InvalidState, "It is paused: 'VBoxManage controlvm UUID resume'."),
     (r"The machine is not mutable", InvalidState, None),
+    (r"Invalid machine state: ", InvalidState, None),
+    (r"The NIC \d+ is currently disabled", InvalidState, None),
     (r"Cannot delete the current state of the running machine", InvalidState, None),
-    (r".{0,600}?vboxdrv|.{0,600}?VERR_VM_DRIVER_", DriverMissing, None),
+    (r".{0,600}?vboxdrv|.{0,600}?VERR_(?:VM_DRIVER_|SUP_DRIVERLESS)", DriverMissing, None),
+    (r"Failed to attach the network LUN", StartFailed, None),
     (r"The virtual machine .{0,600}? has terminated unexpectedly", StartFailed, None),
     (r"Missing or invalid argument to '--?natpf", InvalidRule, None),
     (r"Invalid proto ", InvalidRule, "The protocol is tcp or udp."),
@@ -196,6 +208,18 @@ _RULES: tuple[tuple[str, type[VBoxManageError], str | None], ...] = (
         "disks with 'VBoxManage closemedium disk UUID --delete'.",
     ),
     (r"Snapshot .{0,600}? cannot be deleted", InUse, None),
+    (r"Hard disk .{0,900}? has more than one child", InUse, None),
+    (r"Registered machine with UUID .{0,900}? already exists", Duplicate, None),
+    (r"Could not rename the .{0,1800}?VERR_ALREADY_EXISTS", Duplicate, None),
+    (r"Could not rename the ", InvalidArgument, "Choose a name that can be a folder's name."),
+    (r"A machine cannot have a UUID as its name", InvalidArgument, "Choose another name."),
+    (
+        r"Nonexistent host networking interface",
+        InvalidArgument,
+        "'VBoxManage list hostonlyifs' and 'VBoxManage list bridgedifs' show those that exist.",
+    ),
+    (r"Invalid type .{0,60}? spec", InvalidArgument, "This VirtualBox has no such attachment."),
+    (r"Invalid (?:ExecutionCap|CPU execution cap)", InvalidArgument, "It is 1 to 100 percent."),
     (r"Linked clone can only be created", InvalidArgument, "Name a snapshot of the original."),
     (r"Unknown or invalid guest OS type", InvalidArgument, "See 'VBoxManage list ostypes'."),
     (r"Invalid machine group", InvalidArgument, "A group starts with '/': /playground/agents."),
@@ -216,6 +240,8 @@ _RULES: tuple[tuple[str, type[VBoxManageError], str | None], ...] = (
 )
 _COMPILED = tuple((re.compile(rule, re.DOTALL), kind, remedy) for rule, kind, remedy in _RULES)
 _PREFIX = re.compile(r"^VBoxManage(?:\.exe)?: (?:fatal )?error: ", re.M)
+# Abort and segmentation fault, as a shell passes them on.
+_CRASHES = (134, 139)
 _EXIT_CODE = re.compile(r"exit code 1 \(0x1\)$")
 
 
@@ -229,6 +255,8 @@ def classify(
     """
     if code == 0:
         return None
+    if code < 0 or code in _CRASHES:
+        return Crashed(f"VBoxManage crashed (exit code {code})")
     parts = _PREFIX.split(stderr)[1:]
     # A message may span lines: it ends where the next prefix or the usage starts.
     messages = [part.split("\nUsage - ")[0].strip() for part in parts]

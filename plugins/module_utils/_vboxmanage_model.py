@@ -82,6 +82,11 @@ class NatForward:
         where = f"The NAT forward {self.name!r}"
         if not self.name or "," in self.name or _CONTROL.search(self.name):
             raise InvalidRule(f"{where} needs a name without commas and control characters")
+        if "%" in self.name:
+            # VirtualBox takes it for a format: %s becomes <NULL>, "ä%" swallows the comma.
+            raise InvalidRule(f"{where} has a name with '%', which VirtualBox does not keep")
+        if self.name != self.name.strip():
+            raise InvalidRule(f"{where} has spaces around its name, which VirtualBox cuts off")
         if self.name.startswith("-") or self.name == "delete":
             raise InvalidRule(f"{where} has a name that VBoxManage takes for something else")
         if self.protocol not in ("tcp", "udp"):
@@ -130,6 +135,18 @@ class Snapshot:
     description: str = ""
     parent: str | None = None
     current: bool = False
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A disk: the UUID of the one that it builds on, and UUIDs of machines that use it.
+
+    Among ``users`` are the snapshots' UUIDs too.
+    """
+
+    uuid: str
+    parent: str | None
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ PARSERS = (
     parser.parse_groups,
     parser.parse_guest_properties,
     parser.parse_guest_property,
+    parser.parse_os_types,
+    parser.parse_media,
     parser.parse_created,
     parser.parse_snapshots,
     parser.parse_snapshot_tree,
@@ -203,6 +205,8 @@ def test_a_forward_is_refused_or_comes_back_as_it_was(rule: NatForward) -> None:
         NatForward("up", "TCP", "", 8093, "", 80),
         NatForward("a,b", "tcp", "", 8094, "", 80),
         NatForward("delete", "tcp", "", 8095, "", 80),
+        NatForward("100%s", "tcp", "", 8096, "", 80),
+        NatForward(" a", "tcp", "", 8097, "", 80),
     ],
 )
 def test_what_virtualbox_takes_wrongly_is_refused_before(rule: NatForward) -> None:
