@@ -74,24 +74,12 @@ import typing as t
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+from ansible_collections.clusterops.playground.plugins.module_utils._inventory import as_data
 from ansible_collections.clusterops.playground.plugins.module_utils._server_manager import (
     ServerManagerClient,
     ServerManagerError,
     read_token,
 )
-
-try:
-    from ansible.template import trust_as_template as _trust
-
-    def _distrust(text: str) -> str:
-        return text
-
-except ImportError:  # ansible-core before 2.19 trusts what is not marked
-    from ansible.utils.unsafe_proxy import wrap_var as _distrust
-
-    def _trust(text: str) -> str:
-        return text
-
 
 REMEDY = "Start the cluster with ./playground up."
 SUFFIXES = (".server_manager.yml", ".server_manager.yaml")
@@ -102,21 +90,6 @@ ALWAYS = ("control", "agents", "state_running", "state_stopped")
 LOOPBACK = "127.0.0.1"
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - compared with, not bound
 PYTHON = "/usr/bin/python3"
-
-
-def as_data(value: t.Any) -> t.Any:
-    """Text from outside must never run as a template.
-
-    Text that cannot be one is marked as trusted, so that ansible-inventory --list prints it as
-    it is.
-    """
-    if isinstance(value, dict):
-        return {key: as_data(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [as_data(item) for item in value]
-    if isinstance(value, str):
-        return _distrust(value) if "{" in value else _trust(value)
-    return value
 
 
 def ssh_arguments(known_hosts: str) -> str:

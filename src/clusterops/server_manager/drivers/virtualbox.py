@@ -12,10 +12,8 @@ project's Vagrantfile are in that group, under the same names.
 
 from __future__ import annotations
 
-import errno
 import logging
 import shutil
-import socket
 import threading
 import time
 import uuid
@@ -42,6 +40,9 @@ from clusterops.server_manager.drivers import _virtualbox_machine as recipe
 from clusterops.virtualbox import _vboxmanage_errors as errors
 from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
+from clusterops.virtualbox._virtualbox_actions import Machines
+from clusterops.virtualbox._virtualbox_host import why_not_free
+from clusterops.virtualbox._virtualbox_plan import SAVED
 
 OLDEST = (7, 0, 0)
 CALL_TIMEOUT_S = 60.0
@@ -149,12 +150,7 @@ class VirtualBoxDriver:
             vm = self._require(name)
             if not vm.online:
                 return False
-            if vm.state == "paused":  # a frozen guest cannot follow the request
-                self._manage.on(vm.uuid, "controlvm", "resume")
-            with suppress(errors.NotRunning, errors.InvalidState):
-                self._manage.on(vm.uuid, "controlvm", "acpipowerbutton")
-            if not self._wait_until_off(vm.uuid, grace_s):
-                self._power_off(vm)
+            self._machines.stop(vm.uuid, grace_s)
             return True
 
     def delete(self, name: str) -> bool:
@@ -186,6 +182,10 @@ class VirtualBoxDriver:
             if self._client is None:
                 self._client = self._connect()
             return self._client
+
+    @property
+    def _machines(self) -> Machines:
+        return Machines(self._manage, timeout_s=POWER_OFF_TIMEOUT_S)
 
     @contextmanager
     def _virtualbox(self, failure: str) -> Iterator[None]:
@@ -275,6 +275,8 @@ class VirtualBoxDriver:
             shutil.rmtree(self._folder(template, unfinished))
             self._manage.on(template.uuid, "clonevm", *command, timeout_s=CLONE_TIMEOUT_S)
         clone = self._manage.vm(identity)
+        if clone.state in SAVED:  # of a snapshot of a running machine
+            self._manage.on(identity, "discardstate")
         if any(nic.number == 1 and nic.attachment == "nat" for nic in clone.nics):
             return clone
         # VirtualBox hides the forwards of an adapter that is off or elsewhere, and keeps them.
@@ -325,49 +327,23 @@ class VirtualBoxDriver:
         """VirtualBox starts a machine whose ports are taken, and says nothing."""
         deadline = time.monotonic() + PORT_TIMEOUT_S
         for rule in vm.forwards:
-            while not _is_free(rule.host_ip, rule.host_port):
+            while reason := why_not_free(rule):
                 if time.monotonic() > deadline:
                     raise PortInUse(
-                        f"port {rule.host_port} on the host ({rule.name} of '{name}') is already "
-                        "in use",
+                        f"port {rule.host_port} on the host ({rule.name} of '{name}') cannot be "
+                        f"used: {reason}",
                         remedy="stop what uses it, or move the cluster's ports in cluster.yml",
                     )
                 time.sleep(POLL_S)
-
-    def _wait_until_off(self, uuid_: str, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            vm = self._details(uuid_)
-            if vm is None or not vm.online:
-                return True
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(POLL_S)
-
-    def _power_off(self, vm: Vm) -> None:
-        with suppress(errors.NotRunning):
-            self._manage.on(vm.uuid, "controlvm", "poweroff")
-        if not self._wait_until_off(vm.uuid, POWER_OFF_TIMEOUT_S):
-            raise DriverTimeout(f"'{vm.name}' is still running after it was powered off")
 
     # -- removing -----------------------------------------------------------------------------
 
     def _remove(self, vm: Vm) -> None:
         """Remove a machine with its disks, and wait until it is gone."""
-        deadline = time.monotonic() + POWER_OFF_TIMEOUT_S
-        if vm.online:
-            self._power_off(vm)
-        while True:
-            try:
-                self._manage.on(vm.uuid, "unregistervm", "--delete")
-                break
-            except errors.NotFound:
-                break
-            except errors.Locked:
-                # The process of a machine that was powered off takes a moment to let go.
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_S)
+        with suppress(errors.NotFound):
+            if vm.online:
+                self._machines.stop(vm.uuid, 0)
+            self._manage.on(vm.uuid, "unregistervm", "--delete", timeout_s=POWER_OFF_TIMEOUT_S)
         # VirtualBox keeps a folder in which it finds a file that it does not know.
         folder = Path(vm.config_file).parent
         if folder.name == vm.name and folder.is_dir():
@@ -388,16 +364,3 @@ class VirtualBoxDriver:
 
 def _is_removable(name: str) -> bool:
     return name == recipe.TEMPLATE or is_node_name(name.removesuffix(recipe.UNFINISHED))
-
-
-def _is_free(address: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-            # Binding alone does not show a listener that set the same option.
-            probe.listen(1)
-        except OSError as error:
-            # A port that this user may not bind is VirtualBox's to try.
-            return error.errno == errno.EACCES
-    return True
