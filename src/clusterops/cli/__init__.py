@@ -50,6 +50,11 @@ COMMANDS: dict[str, Command] = {
     "test": Command("clusterops.cli.testing", "test", "Run the playground's own tests.", _TRY),
 }
 
+# Called by files of the project, not by people: the list of commands leaves them out.
+HIDDEN: dict[str, Command] = {
+    "vagrant": Command("clusterops.cli.vagrant", "vagrant", "Serve the Vagrantfile.", _RUN),
+}
+
 # Options that a command's parser needs, known before its module is imported.
 _CONTEXT: dict[str, dict[str, Any]] = {"test": {"ignore_unknown_options": True}}
 
@@ -63,7 +68,7 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        entry = COMMANDS.get(cmd_name)
+        entry = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
         if entry is None:
             return None
         if self._listing:

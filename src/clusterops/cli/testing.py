@@ -24,7 +24,11 @@ MOLECULE_CLUSTER = "molecule"
 """The image of the scenarios' nodes carries this in place of a cluster's name."""
 IMAGE_TIMEOUT_S = 900
 """Building the packages into an image is silent for minutes on a slow line."""
-INTEGRATION_PACKAGES = {"redis-server": "redis-server", "postgresql": "pg_ctlcluster"}
+INTEGRATION_PACKAGES = {
+    "redis-server": "redis-server",
+    "postgresql": "pg_ctlcluster",
+    "vagrant": "vagrant",
+}
 """Debian package -> a program that it brings."""
 
 
@@ -130,7 +134,7 @@ def _say(line: str) -> None:
 
 
 def _provide_programs() -> None:
-    """The databases that integration tests run privately, and a container engine."""
+    """Databases that integration tests run privately, Vagrant, and a container engine."""
     from clusterops.engine import ensure_engine
     from clusterops.processes import install_packages
 

@@ -91,7 +91,8 @@ local function use(agent)
     -- Idle connections are kept per entry into service: one from before a machine's power-off,
     -- whose end never arrived, is not used for the machine that came back with its address.
     local ok, err = balancer.set_current_peer(agent.host, agent.port, "g" .. agent.generation)
-    if ok then
+    -- Older modules do not know the name, and leave keeping connections to nginx.
+    if ok and balancer.enable_keepalive then
         ok, err = balancer.enable_keepalive(settings.keepalive_timeout_s, 0)
     end
     if not ok then
