@@ -15,9 +15,9 @@ description:
     and so on. A play for the agents that run targets C(agents:&state_running).
   - Each machine has the variables C(node_role), C(node_state), C(node_address) and C(node_ports).
   - All hosts get every key of the resolved C(cluster.yml) as a variable, and
-    C(cluster_provider_in_use), C(cluster_host_address), C(cluster_network), C(server_manager_url),
-    C(server_manager_token_file), C(server_manager_node_url) and, on the host,
-    C(cluster_state_dir).
+    C(cluster_provider_in_use), C(cluster_host_address), C(cluster_network),
+    C(cluster_node_python), C(server_manager_url), C(server_manager_token_file),
+    C(server_manager_node_url) and, on the host, C(cluster_state_dir).
   - A Server Manager that does not answer is an error, never an empty inventory.
 author:
   - Cluster Operations Playground contributors (@clusterops)
@@ -111,6 +111,7 @@ def cluster_variables(cluster: dict[str, t.Any], endpoint: dict[str, t.Any]) -> 
         cluster_provider_in_use=cluster["provider"],
         cluster_host_address=cluster["host_address"],
         cluster_network=cluster["network"],
+        cluster_node_python=cluster["node_python"],
         server_manager_url=endpoint["url"],
         server_manager_token_file=endpoint["token_file"],
         server_manager_node_url=cluster["server_manager_url"],

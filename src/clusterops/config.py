@@ -42,6 +42,9 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 CONTROL_NODE = "control-1"
 
+NODE_PYTHONS = {"ubuntu-24.04": "3.12", "debian-12": "3.11", "debian-13": "3.13"}
+"""The Python that each of the nodes' operating systems brings."""
+
 PORT_KEYS = {
     "Server Manager": "port_server_manager",
     "load balancer": "port_load_balancer",
@@ -81,7 +84,8 @@ class ClusterConfig(BaseModel):
 
     node_os: Literal["ubuntu-24.04", "debian-12", "debian-13"] = Field(
         "ubuntu-24.04",
-        description="Operating system of virtual machines; nodes in containers are Debian 13.",
+        description="Operating system of virtual machines, also that of a vagrant_box or "
+        "virtualbox_template of your own; nodes in containers are Debian 13.",
     )
     vagrant_box: str | None = Field(
         None, min_length=1, description="Vagrant box to use instead of the usual one of node_os."
@@ -162,6 +166,10 @@ class ClusterConfig(BaseModel):
     def server_names(self) -> list[str]:
         """Every machine that this cluster may ever have."""
         return [CONTROL_NODE, *(f"agent-{n}" for n in range(1, self.agents_max + 1))]
+
+    def node_python(self, provider: str) -> str:
+        """The nodes' Python, for which their wheels are made. Containers are Debian 13."""
+        return NODE_PYTHONS["debian-13" if provider == "docker" else self.node_os]
 
     def host_ports(self) -> dict[str, int]:
         """Every host port the cluster may use, by what uses it."""

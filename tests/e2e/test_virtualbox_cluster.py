@@ -56,6 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         cluster.configure(
             cluster_provider="auto",
             vagrant_box=BOX,
+            node_os="debian-13",
             virtualbox_network=NETWORK,
             agents_max=2,
         )

@@ -88,11 +88,10 @@ def _images(config: ClusterConfig, stages: Stages) -> bool:
 def _agent_image(config: ClusterConfig, state: State, network: str, stages: Stages) -> bool:
     from clusterops.engine import connect
     from clusterops.images.bake import ensure_agent_image
-    from clusterops.wheelhouse import prepare as prepare_wheels
 
     with stages.stage("Agents' image") as stage:
         stage.step("Preparing the wheels for the machines")
-        wheels = prepare_wheels(project_root(), state.root / "wheels")
+        wheels = _wheels(config, state)
 
         def run_roles(container: str) -> None:
             provisioning.run_playbook(
@@ -115,14 +114,20 @@ def _agent_image(config: ClusterConfig, state: State, network: str, stages: Stag
     return baked
 
 
+def _wheels(config: ClusterConfig, state: State) -> Any:
+    from clusterops.wheelhouse import prepare
+
+    python = config.node_python(config.cluster_provider)
+    return prepare(project_root(), state.root / "wheels", python=python)
+
+
 def _template(config: ClusterConfig, state: State, network: str, stages: Stages) -> bool:
     from clusterops.images.template import VagrantBox, ensure_template
     from clusterops.server_manager.drivers.virtualbox import connect
-    from clusterops.wheelhouse import prepare as prepare_wheels
 
     with stages.stage("Machines' template") as stage:
         stage.step("Preparing the wheels for the machines")
-        wheels = prepare_wheels(project_root(), state.root / "wheels")
+        wheels = _wheels(config, state)
 
         def run_roles(where: Mapping[str, Any]) -> None:
             provisioning.run_playbook(

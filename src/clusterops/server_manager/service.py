@@ -99,6 +99,7 @@ class Service:
             "network": await self._read("network", self._driver.network),
             "server_manager_url": self._url_for(host),
             "ssh_user": self._driver.ssh_user,
+            "node_python": config.node_python(self._driver.provider),
             "config": config.model_dump(mode="json"),
         }
 

@@ -253,6 +253,7 @@ async def test_the_cluster_is_described(api: httpx.AsyncClient, manager: Fixture
         "provider": "fake",
         "host_address": "192.0.2.1",
         "network": "192.0.2.0/24",
+        "node_python": "3.12",
         "server_manager_url": "http://192.0.2.1:3000",
         "ssh_user": "root",
     }

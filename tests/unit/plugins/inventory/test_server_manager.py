@@ -43,6 +43,7 @@ CLUSTER = {
     "provider": "docker",
     "host_address": "172.29.4.1",
     "network": "172.29.4.0/24",
+    "node_python": "3.13",
     "server_manager_url": "http://172.29.4.1:3000",
     "ssh_user": "root",
     "config": {"cluster_bind_address": "127.0.0.1", "agents_max": 4, "application_env": {"A": "1"}},
@@ -155,6 +156,7 @@ def test_variables_of_all(source: Path) -> None:
         key: variables[key] for key in variables if key.startswith(("server_", "cluster_"))
     } == {
         "cluster_bind_address": "127.0.0.1",
+        "cluster_node_python": "3.13",
         "cluster_host_address": "172.29.4.1",
         "cluster_network": "172.29.4.0/24",
         "cluster_provider_in_use": "docker",
