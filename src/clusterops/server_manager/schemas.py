@@ -69,6 +69,7 @@ class ClusterBody(BaseModel):
     network: str = Field(description="The machines' network, in CIDR notation.")
     server_manager_url: str = Field(description="This API, as machines reach it.")
     ssh_user: str
+    node_python: str
     config: dict[str, Any]
 
 
