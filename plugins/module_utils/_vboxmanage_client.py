@@ -21,12 +21,14 @@ from ._vboxmanage_errors import (
     AlreadyRunning,
     Busy,
     Crashed,
+    Duplicate,
     Inaccessible,
     InvalidArgument,
     InvalidState,
     Locked,
     NotFound,
     ProgramMissing,
+    RuleNotFound,
     ServiceUnavailable,
     StartFailed,
     TimedOut,
@@ -51,6 +53,14 @@ DRIVER_DEVICE = "/dev/vboxdrv"
 LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "LANGUAGE": "C"}
 _FAILED = re.compile(r"^VBoxManage(?:\.exe)?: error: ", re.MULTILINE)
 CHANGING = ("modifyvm", "controlvm")
+# Commands that only ask.
+_QUESTIONS = ("list", "showvminfo", "--version")
+# What a command has printed when its work is done: VBoxManage mostly crashes after that, when it
+# leaves its connection to VBoxSVC.
+_DONE = re.compile(
+    r"successfully (?:started|cloned)|^Snapshot taken\. UUID|^Settings file: |\.\.\.100%",
+    re.MULTILINE,
+)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 # How long VBoxSVC takes at most to come back; what fails meanwhile has not begun.
@@ -246,6 +256,7 @@ class VBoxManage:
     def _call(self, arguments: list[str], deadline: float, empty: str = "") -> str:
         pause_s = _FIRST_PAUSE_S
         served_by = min(deadline, self._clock() + _SERVICE_S)
+        crashed = False
         while True:
             code, stdout, stderr = self._once(arguments, deadline)
             if empty and not stderr.strip() and parser.without_warning(stdout).strip() == empty:
@@ -257,10 +268,17 @@ class VBoxManage:
             error = classify(code, stdout, stderr, driver_present=present)
             if error is None:
                 return stdout
+            if crashed and isinstance(error, (Duplicate, RuleNotFound)):
+                return stdout  # all of it was saved before the crash
             again_by = served_by if isinstance(error, ServiceUnavailable) else deadline
             passing = isinstance(error, (Busy, ServiceUnavailable))
-            # A question can be asked again; of a command nobody knows how far it came.
-            passing |= isinstance(error, Crashed) and arguments[0] in ("list", "showvminfo")
+            if isinstance(error, Crashed):
+                if _DONE.search(stdout + stderr):
+                    return stdout
+                # Settings are saved at once, all or none, so they can be given again. Of other
+                # commands nobody knows how far they came.
+                crashed = arguments[0] == "modifyvm"
+                passing = crashed or arguments[0] in _QUESTIONS
             if not passing or self._clock() + pause_s >= again_by:
                 raise error
             self._sleep(pause_s)

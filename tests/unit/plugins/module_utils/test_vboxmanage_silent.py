@@ -75,6 +75,29 @@ def test_a_question_survives_a_crash_and_a_command_is_not_repeated() -> None:
     assert len(program.calls) == 1
 
 
+def test_a_crash_after_the_work_is_no_failure() -> None:
+    started = 'Waiting for VM "x" to power on...\nVM "x" has been successfully started.\n'
+    program = Program(
+        {("startvm", GANDALF, "--type", "headless"): [(139, started, "Segmentation fault\n")]}
+    )
+    program.client().start(GANDALF)
+    assert len(program.calls) == 1
+
+
+@pytest.mark.parametrize("second", [(0, "", ""), recorded(50), recorded(53)])
+def test_settings_are_given_again_after_a_crash(second: tuple[int, str, str]) -> None:
+    """A forward that is there already, or gone already, tells that they had been saved."""
+    program = Program({("modifyvm", GANDALF, "--memory", "64"): [(-11, "", ""), second]})
+    program.client().on(GANDALF, "modifyvm", "--memory", "64")
+    assert len(program.calls) == 2
+
+
+def test_settings_that_are_wrong_are_refused_after_a_crash_too() -> None:
+    program = Program({("modifyvm", GANDALF, "--memory", "1"): [(-11, "", ""), recorded(70)]})
+    with pytest.raises(errors.InvalidArgument):
+        program.client().on(GANDALF, "modifyvm", "--memory", "1")
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
