@@ -19,17 +19,23 @@ exec {program} "$@"
 """
 
 
-def vagrant_environment(host: VirtualBoxHost) -> dict[str, str]:
-    """Variables with which Vagrant, and the playground, use this VirtualBox and know the box."""
+def vagrant_environment(host: VirtualBoxHost, settings: str = "") -> dict[str, str]:
+    """Variables with which Vagrant, and the playground, use this VirtualBox and know the box.
+
+    Args:
+        settings: the text of a Vagrantfile that goes before the project's own.
+    """
     folder = host.folder / "vagrant-bin"
     folder.mkdir(exist_ok=True)
     program = folder / "VBoxManage"
     program.write_text(_WRAPPER.format(program=host.program))
     program.chmod(0o755)
+    home = host.folder / "vagrant-home"  # VirtualBox has to see the disks
+    home.mkdir()
+    (home / "Vagrantfile").write_text(settings)
     environment = {
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-        # Below the host's folder: VirtualBox has to see the disks.
-        "VAGRANT_HOME": str(host.folder / "vagrant-home"),
+        "VAGRANT_HOME": str(home),
         "VAGRANT_CHECKPOINT_DISABLE": "1",
     }
     subprocess.run(
@@ -56,7 +62,9 @@ def _box(host: VirtualBoxHost) -> Path:
     host.manage("export", name, "--output", str(folder / "box.ovf"))
     host.manage("unregistervm", name, "--delete")
     (folder / "metadata.json").write_text(json.dumps({"provider": "virtualbox"}))
-    (folder / "Vagrantfile").write_text('Vagrant.configure("2") { |config| }\n')
+    # Vagrant gives each machine of the box this address on its first adapter.
+    settings = 'Vagrant.configure("2") { |config| config.vm.base_mac = "080027ABCDEF" }\n'
+    (folder / "Vagrantfile").write_text(settings)
     archive = host.folder / "empty.box"
     with tarfile.open(archive, "w:gz") as tar:
         for path in sorted(folder.iterdir()):

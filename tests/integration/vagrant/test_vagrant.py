@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,25 +25,17 @@ from clusterops.server_manager.service import server_spec
 from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
 from tests.virtualbox.host import VirtualBoxHost
+from tests.virtualbox.vagrant import BOX, vagrant_environment
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[3]
-BOX = "playground-test/empty"
-
-# Vagrant looks at the version to choose its driver; Debian 12's knows VirtualBox up to 7.0.
-AS_7_0 = """#!/bin/sh
-[ "$1" = --version ] && { echo 7.0.20r163906; exit; }
-exec %s "$@"
-"""
 # The machines have no operating system that could answer.
 HOME_VAGRANTFILE = """Vagrant.configure("2") do |config|
   config.vm.boot_timeout = 3
   config.vm.graceful_halt_timeout = 1
 end
 """
-BOX_VAGRANTFILE = 'Vagrant.configure("2") { |config| config.vm.base_mac = "080027ABCDEF" }\n'
-
 CLUSTER_YML = f"""\
 cluster_name: vagrant-test
 vagrant_box: {BOX}
@@ -70,8 +61,7 @@ class Vagrant:
     """Vagrant with a home of its own, for the cluster below ``folder``."""
 
     folder: Path
-    home: Path
-    path: str
+    environment: dict[str, str]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
@@ -79,11 +69,9 @@ class Vagrant:
             cwd=ROOT,
             env={
                 **os.environ,
-                "PATH": self.path,
+                **self.environment,
                 "PLAYGROUND_CLUSTER_FILE": str(self.folder / "cluster.yml"),
                 "VAGRANT_DOTFILE_PATH": str(self.folder / ".vagrant"),
-                "VAGRANT_HOME": str(self.home),
-                "VAGRANT_CHECKPOINT_DISABLE": "1",
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -114,47 +102,14 @@ def manage(virtualbox: VirtualBoxHost) -> VBoxManage:
 
 @pytest.fixture(scope="module")
 def vagrant(
-    virtualbox: VirtualBoxHost, manage: VBoxManage, tmp_path_factory: pytest.TempPathFactory
+    virtualbox: VirtualBoxHost, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Vagrant]:
     """Vagrant that finds VirtualBox, with a box that holds no operating system."""
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "cluster.yml").write_text(CLUSTER_YML)
-    programs = folder / "bin"
-    programs.mkdir()
-    wrapper = programs / "VBoxManage"
-    wrapper.write_text(AS_7_0 % virtualbox.program)
-    wrapper.chmod(0o755)
-    home = virtualbox.folder / "vagrant"  # VirtualBox has to see the box that lies in there
-    home.mkdir()
-    (home / "Vagrantfile").write_text(HOME_VAGRANTFILE)
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    vagrant = Vagrant(folder, home, path)
-    box = _make_box(manage, virtualbox.folder / "box")
-    vagrant.run("box", "add", "--name", BOX, str(box))
+    vagrant = Vagrant(folder, vagrant_environment(virtualbox, HOME_VAGRANTFILE))
     yield vagrant
     vagrant.run("destroy", "--force", check=False)
-
-
-def _make_box(manage: VBoxManage, folder: Path) -> Path:
-    """A Vagrant box out of a machine with an empty disk."""
-    folder.mkdir()
-    disk = str(folder / "disk.vdi")
-    manage.call("createvm", "--name", "box", "--register")
-    uuid = manage.find("box").uuid
-    manage.call("createmedium", "disk", "--filename", disk, "--size", "16")
-    manage.on(uuid, "storagectl", "--name", "SATA", "--add", "sata", "--portcount", "1")
-    place = ["--storagectl", "SATA", "--port", "0", "--device", "0", "--type", "hdd"]
-    manage.on(uuid, "storageattach", *place, "--medium", disk)
-    manage.on(uuid, "export", "--output", str(folder / "box.ovf"))
-    manage.on(uuid, "unregistervm", "--delete")
-    (folder / "metadata.json").write_text('{"provider": "virtualbox"}')
-    (folder / "Vagrantfile").write_text(BOX_VAGRANTFILE)
-    archive = folder / "empty.box"
-    with tarfile.open(archive, "w") as tar:
-        for each in sorted(folder.iterdir()):
-            if each != archive:
-                tar.add(each, each.name)
-    return archive
 
 
 def described(vagrant: Vagrant, manage: VBoxManage) -> dict[str, Server]:
@@ -202,8 +157,7 @@ def test_two_clusters_do_not_share_vagrants_memory(vagrant: Vagrant, tmp_path: P
     shutil.copy(vagrant.folder / "cluster.yml", tmp_path)
     environment = {
         **os.environ,
-        "PATH": vagrant.path,
-        "VAGRANT_HOME": str(vagrant.home),
+        **vagrant.environment,
         "PLAYGROUND_CLUSTER_FILE": str(tmp_path / "cluster.yml"),
     }
     environment.pop("VAGRANT_DOTFILE_PATH", None)
