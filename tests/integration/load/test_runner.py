@@ -235,6 +235,8 @@ def test_ctrl_c_of_the_command_prints_the_summary(server: Server) -> None:
         [sys.executable, "-m", "clusterops.cli", "load", "--json", "--duration", "60",
          "--url", f"http://127.0.0.1:{server.port}"],
         stdout=subprocess.PIPE,
+        # As a shell at a terminal starts it; a test run in the background ignores the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         while len(server.requests) < 50:
