@@ -141,10 +141,11 @@ class GuestStandIn:
                 self.problems.append(f"{type(error).__name__}: {error}")
 
     def _step(self) -> None:
-        known = {vm.uuid: vm.name for vm in self._manage.vms()}
         running = {
             ref.uuid for ref in self._manage_running() if ref.name.startswith(f"{self._cluster}-")
         }
+        # Asked second: whatever runs is among them.
+        known = {vm.uuid: vm.name for vm in self._manage.vms()}
         for uuid in running:
             body = self._of.get(uuid)
             if body is None or time.monotonic() - body.resized > RESIZE_EVERY_S:
@@ -162,6 +163,7 @@ class GuestStandIn:
                 self._shut_down(uuid, known.get(uuid))
         for container in self._containers():
             if container.labels["guest"] not in known:
+                self._of.pop(container.labels["guest"], None)
                 container.remove(force=True, v=True)
 
     def _manage_running(self) -> Any:
