@@ -100,7 +100,8 @@ class JsonClient:
 class ServerManagerClient(JsonClient):
     """The machines of one cluster."""
 
-    def __init__(self, url: str, token: str | None, *, timeout_s: float = 10.0) -> None:
+    # Longer than the Server Manager gives its provider: VBoxManage now and then takes ten seconds.
+    def __init__(self, url: str, token: str | None, *, timeout_s: float = 25.0) -> None:
         super().__init__(url, "Server Manager", token=token, timeout_s=timeout_s)
 
     @classmethod
