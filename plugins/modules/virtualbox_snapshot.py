@@ -15,6 +15,8 @@ description:
     refuses to choose between two.
 author:
   - Cluster Operations Playground contributors (@clusterops)
+extends_documentation_fragment:
+  - clusterops.playground.virtualbox
 options:
   vm:
     description: Name or UUID of the machine.
@@ -49,15 +51,6 @@ options:
     description: Powers a running machine off to restore a snapshot. Otherwise that is an error.
     type: bool
     default: false
-  timeout_s:
-    description: Longest time for one call of VirtualBox, its retries included, in seconds.
-    type: float
-    default: 300
-  executable:
-    description:
-      - Path of C(VBoxManage). By default C(/usr/lib/virtualbox/VBoxManage), else the one in
-        E(PATH).
-    type: path
 attributes:
   check_mode:
     description: Makes the same plan as a real run, and says what it would do.

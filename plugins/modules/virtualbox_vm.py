@@ -21,6 +21,8 @@ description:
     C(NAME.cloning-XXXXXXXX) until its settings are right.
 author:
   - Cluster Operations Playground contributors (@clusterops)
+extends_documentation_fragment:
+  - clusterops.playground.virtualbox
 options:
   name:
     description:
@@ -182,15 +184,6 @@ options:
         while it runs. Otherwise that is an error which names the settings.
     type: bool
     default: false
-  timeout_s:
-    description: Longest time for one call of VirtualBox, its retries included, in seconds.
-    type: float
-    default: 300
-  executable:
-    description:
-      - Path of C(VBoxManage). By default C(/usr/lib/virtualbox/VBoxManage), else the one in
-        E(PATH).
-    type: path
 attributes:
   check_mode:
     description: Makes the same plan as a real run, and says what it would do.

@@ -15,6 +15,8 @@ description:
   - A machine whose settings file is lost is listed with RV(vms[].accessible=false).
 author:
   - Cluster Operations Playground contributors (@clusterops)
+extends_documentation_fragment:
+  - clusterops.playground.virtualbox
 options:
   names:
     description: Only machines with one of these names. Several can have the same one.
@@ -39,15 +41,6 @@ options:
         more call for each machine.
     type: bool
     default: false
-  timeout_s:
-    description: Longest time for one call of VirtualBox, its retries included, in seconds.
-    type: float
-    default: 300
-  executable:
-    description:
-      - Path of C(VBoxManage). By default C(/usr/lib/virtualbox/VBoxManage), else the one in
-        E(PATH).
-    type: path
 attributes:
   check_mode:
     description: It only reads.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from clusterops.engine import connect
-from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
+from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
 from tests.e2e.cluster import ROOT, Cluster, request, wait_for
 from tests.e2e.steady_client import SteadyClient
@@ -61,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             agents_max=2,
         )
         guests = GuestStandIn(client, host, NAME, NETWORK)
-        manage = VBoxManage(SubprocessRunner(), str(host.program))
+        manage = host.client()
         with guests.running():
             try:
                 print(cluster.run("up", "--provider", "virtualbox", timeout=1500).stdout)

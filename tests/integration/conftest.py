@@ -13,6 +13,7 @@ from clusterops.engine import connect
 from clusterops.engine_names import image_tag
 from clusterops.images.base import ensure_base
 from clusterops.images.build import image_id
+from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.image import ensure_image
 
@@ -48,3 +49,9 @@ def virtualbox(
     host = VirtualBoxHost(engine, virtualbox_image, tmp_path_factory.mktemp("vbox") / "host")
     yield host
     host.close()
+
+
+@pytest.fixture(scope="module")
+def manage(virtualbox: VirtualBoxHost) -> VBoxManage:
+    """The project's own client for that VirtualBox."""
+    return virtualbox.client()

@@ -30,7 +30,6 @@ from clusterops.engine_names import CLUSTER_LABEL, image_tag
 from clusterops.images.build import ensure_node_images
 from clusterops.server_manager.driver import Cluster, Role, ServerSpec
 from clusterops.server_manager.drivers import _docker_container as machine
-from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
 
 from .host import VirtualBoxHost
@@ -92,7 +91,7 @@ class GuestStandIn:
     def __init__(self, client: Any, host: VirtualBoxHost, cluster: str, subnet: str) -> None:
         self._client = client
         self._host = host
-        self._manage = VBoxManage(SubprocessRunner(), str(host.program))
+        self._manage = host.client()
         self._group = f"/clusterops/{cluster}"
         self._bodies = Cluster(f"{cluster}-guests")
         self._cluster = cluster

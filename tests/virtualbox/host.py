@@ -14,6 +14,7 @@ from typing import Any
 
 from clusterops.errors import CommandError
 from clusterops.processes import run
+from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 
 from .image import PROGRAM
 
@@ -102,6 +103,10 @@ class VirtualBoxHost:
                     raise
             time.sleep(pause_s)
         raise AssertionError("not reached")
+
+    def client(self, timeout_s: float = 60) -> VBoxManage:
+        """The project's own client, for this VirtualBox."""
+        return VBoxManage(SubprocessRunner(), str(self.program), timeout_s=timeout_s)
 
     def inside(self, *command: str) -> None:
         """Run a program beside VirtualBox, in the background, until the host is closed."""

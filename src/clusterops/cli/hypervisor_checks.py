@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from clusterops.cli.findings import Level, Machine, Result
 from clusterops.config import ClusterConfig
+from clusterops.virtualbox import OLDEST
 
 Version = tuple[int, int, int]
 
-OLDEST_VIRTUALBOX: Version = (7, 0, 0)
 VAGRANT_KNOWS: tuple[tuple[tuple[int, int], Version], ...] = (
     ((7, 1), (2, 4, 2)),
     ((7, 2), (2, 4, 9)),
@@ -26,7 +26,7 @@ class Hypervisor:
     """VirtualBox and Vagrant. ``error`` is set when VirtualBox does not answer.
 
     ``kernel_driver`` is None where it cannot be seen; ``template`` is whether the cluster's is
-    there already.
+    there already, and then ``vagrant`` was not looked for.
     """
 
     error: str | None = None
@@ -44,12 +44,14 @@ def check_hypervisor(config: ClusterConfig | None, found: Hypervisor) -> Iterato
     if provider not in ("auto", "virtualbox"):
         return
     if provider == "auto":
-        yield Result(CHECK, Level.OK, "not installed, not needed" if found.error else _shown(found))
+        yield Result(
+            CHECK, Level.OK, "not installed, not needed" if found.error else _text(found.version)
+        )
         return
     if found.error is not None:
         yield Result(CHECK, Level.FAILED, found.error, found.remedy)
         return
-    if found.version < OLDEST_VIRTUALBOX:
+    if found.version < OLDEST:
         yield Result(
             CHECK,
             Level.FAILED,
@@ -57,7 +59,7 @@ def check_hypervisor(config: ClusterConfig | None, found: Hypervisor) -> Iterato
             "install VirtualBox 7.0 or newer",
         )
         return
-    yield Result(CHECK, Level.OK, _shown(found))
+    yield Result(CHECK, Level.OK, _text(found.version))
     if found.kernel_driver is False:
         yield Result(
             "VirtualBox driver",
@@ -94,10 +96,6 @@ def _vagrant(config: ClusterConfig | None, found: Hypervisor) -> Iterator[Result
         )
         return
     yield Result("Vagrant", Level.OK, _text(found.vagrant))
-
-
-def _shown(found: Hypervisor) -> str:
-    return _text(found.version)
 
 
 def _text(version: Version) -> str:

@@ -108,27 +108,30 @@ def _hypervisor(config: ClusterConfig | None) -> Hypervisor:
         return Hypervisor(error="not looked at")
     from clusterops.server_manager.driver import Cluster
     from clusterops.server_manager.drivers import _virtualbox_machine as recipe
+    from clusterops.server_manager.drivers._virtualbox_lookup import of_cluster
     from clusterops.server_manager.drivers.virtualbox import connect
     from clusterops.virtualbox._vboxmanage_client import DRIVER_DEVICE
     from clusterops.virtualbox._vboxmanage_errors import VBoxManageError
 
+    cluster = Cluster.of(config)
     try:
         manage = connect()
         version = manage.version().number
-        names = [vm.name for vm in manage.vms()]
-        # The details of all machines take a second for fifty: only asked where ours may be.
-        ours = any(name.startswith(recipe.vm_name(Cluster.of(config), "")) for name in names)
-        vms = manage.inventory() if ours else ()
+        vms = of_cluster(manage, cluster, lambda name: True)
     except VBoxManageError as error:
         return Hypervisor(error=error.message, remedy=error.remedy)
-    cluster = Cluster.of(config)
-    known = {vm.name: vm for vm in vms if recipe.is_ours(cluster, vm)}
+    known = {vm.name: vm for vm in vms}
     template = known.get(recipe.vm_name(cluster, recipe.TEMPLATE))
+    ready = bool(template and template.current_snapshot)
+    # Vagrant takes a second to say its version, and only makes the template.
+    needs_vagrant = config.cluster_provider == "virtualbox" and not (
+        ready or config.virtualbox_template
+    )
     return Hypervisor(
         version=version,
         kernel_driver=Path(DRIVER_DEVICE).exists() if sys.platform == "linux" else None,
-        vagrant=_vagrant_version(),
-        template=bool(template and template.current_snapshot),
+        vagrant=_vagrant_version() if needs_vagrant else None,
+        template=ready,
         machines=tuple(
             Machine(
                 vm.name,

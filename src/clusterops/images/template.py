@@ -21,10 +21,10 @@ from clusterops.images.bake import digest
 from clusterops.images.base import Progress
 from clusterops.server_manager.driver import Cluster
 from clusterops.server_manager.drivers import _virtualbox_machine as recipe
+from clusterops.server_manager.drivers._virtualbox_lookup import template_of
 from clusterops.state import CLUSTER_FILE_ENV, State, project_root
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
-from clusterops.virtualbox._vboxmanage_errors import InUse, NotFound, VBoxManageError
-from clusterops.virtualbox._vboxmanage_model import Vm
+from clusterops.virtualbox._vboxmanage_errors import InUse, VBoxManageError
 
 SNAPSHOT = "ready"
 MACHINE = recipe.TEMPLATE
@@ -73,7 +73,7 @@ def ensure_template(
             "template.yml",
             ("machine_seed",),
         )
-        template = _find(manage, cluster)
+        template = template_of(manage, cluster)
         snapshot = template.current_snapshot if template else None
         if snapshot and snapshot.description == wanted:
             return False
@@ -90,19 +90,8 @@ def ensure_template(
     return True
 
 
-def _find(manage: VBoxManage, cluster: Cluster) -> Vm | None:
-    name = recipe.vm_name(cluster, MACHINE)
-    for ref in manage.vms():
-        if ref.name == name:
-            with suppress(NotFound):
-                vm = manage.details(ref.uuid)
-                if recipe.is_ours(cluster, vm):
-                    return vm
-    return None
-
-
 def _take(manage: VBoxManage, cluster: Cluster, description: str) -> None:
-    template = _find(manage, cluster)
+    template = template_of(manage, cluster)
     if template is None or template.online:
         state = template.state if template else "gone"
         raise ClusterOpsError(f"the template is {state} after Vagrant has shut it down")

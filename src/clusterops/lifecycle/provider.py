@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from clusterops.config import ClusterConfig
 from clusterops.errors import ClusterOpsError, UsageError
-from clusterops.server_manager.driver import Cluster, ProviderUnavailable
+from clusterops.server_manager.driver import Cluster
 from clusterops.server_manager.providers import AUTO, FIRST, installed, open_driver
 from clusterops.state import State
 
@@ -46,5 +46,5 @@ def first_available(config: ClusterConfig) -> str:
     """What this machine has; the container engine, which `up` can install, where it has nothing."""
     try:
         return open_driver(AUTO, Cluster.of(config)).provider
-    except (ProviderUnavailable, ClusterOpsError):
+    except ClusterOpsError:
         return FIRST

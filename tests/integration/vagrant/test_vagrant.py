@@ -22,7 +22,7 @@ from clusterops.server_manager.driver import Cluster, Server, ServerState
 from clusterops.server_manager.drivers import _virtualbox_machine as recipe
 from clusterops.server_manager.drivers.virtualbox import VirtualBoxDriver
 from clusterops.server_manager.service import server_spec
-from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
+from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
 from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.vagrant import BOX, vagrant_environment
@@ -93,11 +93,6 @@ class Vagrant:
         """Name -> state, as ``vagrant status`` tells."""
         rows = [line.split(",") for line in self.run("status", "--machine-readable").stdout.split()]
         return {row[1]: row[3] for row in rows if row[2:3] == ["state"]}
-
-
-@pytest.fixture(scope="module")
-def manage(virtualbox: VirtualBoxHost) -> VBoxManage:
-    return VBoxManage(SubprocessRunner(), str(virtualbox.program))
 
 
 @pytest.fixture(scope="module")

@@ -50,11 +50,6 @@ def make_template(manage: VBoxManage, folder: Path, name: str, group: str) -> st
     return uuid
 
 
-@pytest.fixture(scope="module")
-def manage(virtualbox: VirtualBoxHost) -> VBoxManage:
-    return VBoxManage(SubprocessRunner(), str(virtualbox.program))
-
-
 @pytest.fixture
 def clean(manage: VBoxManage, virtualbox: VirtualBoxHost) -> Iterator[None]:
     """A template, and nothing else of the cluster; afterwards nothing at all."""

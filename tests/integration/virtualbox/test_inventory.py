@@ -17,13 +17,11 @@ from typing import Any
 import pytest
 
 from clusterops.virtualbox import _vboxmanage_parallel as parallel
-from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.zoo import (
     HOSTILE_DESCRIPTION,
     ODD_NAMES,
     create,
-    populate,
     start_web_service,
 )
 
@@ -40,16 +38,6 @@ WARNING: The character device /dev/vboxdrv does not exist.
 END
 exec {program} "$@"
 """
-
-
-@pytest.fixture(scope="module")
-def uuids(virtualbox: VirtualBoxHost) -> dict[str, str]:
-    return populate(virtualbox)
-
-
-@pytest.fixture(scope="module")
-def url(virtualbox: VirtualBoxHost, uuids: dict[str, str]) -> str:
-    return start_web_service(virtualbox)
 
 
 class Ansible:
@@ -252,7 +240,7 @@ def test_twins_are_both_there(
 def test_reading_from_both_ends_gives_what_one_end_gives(
     virtualbox: VirtualBoxHost, uuids: dict[str, str], workers: int
 ) -> None:
-    client = VBoxManage(SubprocessRunner(), str(virtualbox.program))
+    client = virtualbox.client()
     found = parallel.inventory(client, str(virtualbox.program), workers=workers)
     assert found == client.inventory()
     assert {vm.uuid for vm in found} == set(uuids.values())

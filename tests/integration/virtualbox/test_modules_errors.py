@@ -40,7 +40,7 @@ class Lab(NamedTuple):
 
 @pytest.fixture(scope="module")
 def lab(virtualbox: VirtualBoxHost) -> Iterator[Lab]:
-    client = VBoxManage(SubprocessRunner(), str(virtualbox.program), timeout_s=30)
+    client = virtualbox.client(timeout_s=30)
     machines = Machines(client, timeout_s=30)
     small = {"memory_mb": 16}
     off, running, saved, original = (

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from clusterops.virtualbox._vboxmanage_errors import VBoxManageError
 from clusterops.virtualbox._vboxmanage_model import NatForward, is_uuid
 from clusterops.virtualbox._virtualbox_actions import Machines
@@ -55,7 +54,7 @@ BOUNDED = settings(
 
 @pytest.fixture(scope="module")
 def machines(virtualbox: VirtualBoxHost) -> Iterator[Machines]:
-    client = VBoxManage(SubprocessRunner(), str(virtualbox.program), timeout_s=30)
+    client = virtualbox.client(timeout_s=30)
     yield Machines(client, timeout_s=30)
 
 

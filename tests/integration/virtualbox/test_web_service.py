@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
+from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from clusterops.virtualbox._vboxmanage_errors import (
     AmbiguousName,
     Inaccessible,
@@ -19,26 +19,11 @@ from clusterops.virtualbox._vboxmanage_errors import (
 )
 from clusterops.virtualbox._vboxwebsrv import AccessDenied, VBoxWebService, Wanted
 from tests.virtualbox.host import VirtualBoxHost
-from tests.virtualbox.zoo import ODD_NAMES, create, populate, start_web_service
+from tests.virtualbox.zoo import ODD_NAMES, create, start_web_service
 
 pytestmark = pytest.mark.integration
 
 UNKNOWN = "99999999-aaaa-4bbb-8ccc-dddddddddddd"
-
-
-@pytest.fixture(scope="module")
-def uuids(virtualbox: VirtualBoxHost) -> dict[str, str]:
-    return populate(virtualbox)
-
-
-@pytest.fixture(scope="module")
-def url(virtualbox: VirtualBoxHost, uuids: dict[str, str]) -> str:
-    return start_web_service(virtualbox)
-
-
-@pytest.fixture
-def manage(virtualbox: VirtualBoxHost) -> VBoxManage:
-    return VBoxManage(SubprocessRunner(), str(virtualbox.program))
 
 
 @pytest.fixture

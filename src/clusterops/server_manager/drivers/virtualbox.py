@@ -36,7 +36,9 @@ from clusterops.server_manager.driver import (
     is_node_name,
     node_number,
 )
+from clusterops.server_manager.drivers import _virtualbox_lookup as lookup
 from clusterops.server_manager.drivers import _virtualbox_machine as recipe
+from clusterops.virtualbox import OLDEST
 from clusterops.virtualbox import _vboxmanage_errors as errors
 from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
@@ -44,7 +46,6 @@ from clusterops.virtualbox._virtualbox_actions import Machines
 from clusterops.virtualbox._virtualbox_host import why_not_free
 from clusterops.virtualbox._virtualbox_plan import SAVED
 
-OLDEST = (7, 0, 0)
 CALL_TIMEOUT_S = 60.0
 CLONE_TIMEOUT_S = 600.0
 """A template without a snapshot is copied whole."""
@@ -203,15 +204,7 @@ class VirtualBoxDriver:
 
     def _ours(self, wanted: Callable[[str], bool]) -> tuple[Vm, ...]:
         """Machines of the cluster's group whose name within the cluster is wanted."""
-        prefix = recipe.vm_name(self.cluster, "")
-        found = []
-        for ref in self._manage.vms():
-            if ref.name.startswith(prefix) and wanted(ref.name.removeprefix(prefix)):
-                vm = self._details(ref.uuid)
-                # The list of names can be imitated by a name; the details cannot.
-                if vm and vm.name == ref.name and recipe.is_ours(self.cluster, vm):
-                    found.append(vm)
-        return tuple(found)
+        return lookup.of_cluster(self._manage, self.cluster, wanted)
 
     def _own(self, name: str) -> Vm | None:
         if not is_node_name(name):
@@ -223,13 +216,6 @@ class VirtualBoxDriver:
         if vm is None:
             raise UnknownServer(name)
         return vm
-
-    def _details(self, uuid_: str) -> Vm | None:
-        """A machine, or None when it is gone or cannot be read."""
-        with suppress(errors.NotFound):
-            vm = self._manage.details(uuid_)
-            return vm if vm.accessible else None
-        return None
 
     def _describe(self, vm: Vm, name: str) -> Server:
         address = None
@@ -250,14 +236,14 @@ class VirtualBoxDriver:
             raise ImageMissing(
                 f"virtualbox_template: {error.message}", remedy=error.remedy
             ) from error
-        found = self._ours(lambda name: name == recipe.TEMPLATE)
-        if not found or found[0].current_snapshot is None:
+        template = lookup.template_of(self._manage, self.cluster)
+        if template is None or template.current_snapshot is None:
             raise ImageMissing(
                 f"there is no template '{recipe.vm_name(self.cluster, recipe.TEMPLATE)}' with a "
                 f"snapshot in the group {recipe.group(self.cluster)}",
                 remedy="run ./playground up, which makes it",
             )
-        return found[0]
+        return template
 
     def _clone(self, name: str) -> Vm:
         template = self._template()
