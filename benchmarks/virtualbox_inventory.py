@@ -5,8 +5,10 @@
     .venv/bin/python benchmarks/virtualbox_inventory.py [--machines 50 200] [--rounds 5]
 
 It makes its own VirtualBox with real machines (needs the container engine; about ten minutes) and
-removes it again. All contenders take turns within each round, so that whatever else the computer
-does meets them all. "Own time" is the total minus that of a static inventory with as many hosts.
+removes it again. Everything runs as on the computer that VirtualBox runs on: in its network, and
+with its settings files. All contenders take turns within each round, so that whatever else the
+computer does meets them all. "Own time" is the total minus that of a static inventory with as many
+hosts.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from clusterops.engine import connect  # noqa: E402
 from tests.virtualbox.host import VirtualBoxHost  # noqa: E402
 from tests.virtualbox.image import ensure_image  # noqa: E402
-from tests.virtualbox.zoo import create, start_web_service  # noqa: E402
+from tests.virtualbox.zoo import WEB_PORT, create, start_web_service  # noqa: E402
 
 RUNNING = 10
 WITHOUT_FORWARD = 10  # one of so many
@@ -57,13 +59,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         host = VirtualBoxHost(engine, image, Path(folder) / "host")
         try:
-            url = start_web_service(host)
+            start_web_service(host)
             made = 0
             for count in sorted(arguments.machines):
                 for number in range(made, count):
                     _make(host, number)
                 made = max(made, count)
-                _report(count, *_measure(host, url, count, arguments.rounds, Path(folder)))
+                _report(count, *_measure(host, count, arguments.rounds, Path(folder)))
         finally:
             host.close()
     return 0
@@ -82,20 +84,23 @@ def _make(host: VirtualBoxHost, number: int) -> None:
         host.manage("guestproperty", "set", uuid, *address)
 
 
-def _contenders(host: VirtualBoxHost, url: str, count: int, folder: Path) -> Iterator[Contender]:
+def _contenders(host: VirtualBoxHost, count: int, folder: Path) -> Iterator[Contender]:
     static = folder / f"static-{count}.yml"
     hosts = {f"machine-{number}": None for number in range(count)}
     static.write_text(json.dumps({"all": {"hosts": hosts}}))
     yield Contender("static inventory", "ansible.builtin.yaml", static)
     program = {"executable": str(host.program)}
-    service = {**program, "web_service_url": url}
+    service = {**program, "web_service_url": f"http://127.0.0.1:{WEB_PORT}"}
     every = {"details": ["forwards", "nics", "snapshots"]}
+    asked = {"settings_files": False}
     for title, plugin, options in (
         (COMMUNITY, COMMUNITY, {}),
         ("VBoxManage", OURS, program),
         ("VBoxManage, all details", OURS, {**program, **every}),
+        ("VBoxManage, no settings files", OURS, {**program, **asked}),
         ("web service", OURS, service),
         ("web service, all details", OURS, {**service, **every}),
+        ("web service, no settings files", OURS, {**service, **asked}),
     ):
         source = folder / f"{title.replace(' ', '-')}.virtualbox.yml"
         source.write_text(json.dumps({"plugin": plugin, **options}))
@@ -103,9 +108,9 @@ def _contenders(host: VirtualBoxHost, url: str, count: int, folder: Path) -> Ite
 
 
 def _measure(
-    host: VirtualBoxHost, url: str, count: int, rounds: int, folder: Path
+    host: VirtualBoxHost, count: int, rounds: int, folder: Path
 ) -> tuple[dict[str, list[float]], list[str]]:
-    contenders = list(_contenders(host, url, count, folder))
+    contenders = list(_contenders(host, count, folder))
     seconds: dict[str, list[float]] = {contender.title: [] for contender in contenders}
     loads = [_load()]
     for turn in range(rounds + 1):
@@ -129,8 +134,10 @@ def _hosts(host: VirtualBoxHost, contender: Contender, folder: Path) -> int:
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
         "ANSIBLE_INVENTORY_ENABLED": contender.plugin,
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "VBOX_USER_HOME": str(host.settings),
     }
-    command = ["ansible-inventory", "-i", str(contender.source), "--list"]
+    network = ["nsenter", "--net", "--target", str(host.pid)]
+    command = [*network, "ansible-inventory", "-i", str(contender.source), "--list"]
     done = subprocess.run(  # noqa: S603
         command, capture_output=True, text=True, check=True, env=environment, cwd=folder
     )

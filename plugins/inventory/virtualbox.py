@@ -65,6 +65,15 @@ options:
       - Longest time for one call of VBoxManage or of the web service, in seconds.
     type: float
     default: 60
+  settings_files:
+    description:
+      - Whether machines that do not run are read from their settings files, which is several times
+        as fast as asking VirtualBox for each of them. Machines that run are always asked for, and
+        so is whatever has no file here or one that does not agree with what VirtualBox says.
+      - The files are found through VirtualBox's own registry (E(VBOX_USER_HOME)). Those of a web
+        service are only used when its address is a loopback address.
+    type: bool
+    default: true
   on_error:
     description:
       - What to do when VirtualBox cannot be asked.
@@ -94,7 +103,8 @@ options:
   details:
     description:
       - More variables for every host, C(vbox_forwards), C(vbox_nics) and C(vbox_snapshots).
-      - With VBoxManage they cost nothing. The web service takes several times as long with them.
+      - Machines that VBoxManage or a settings file describes have them anyway. Asking the web
+        service for them takes several times as long.
     type: list
     elements: str
     choices: [forwards, nics, snapshots]
@@ -282,23 +292,29 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         from ansible_collections.clusterops.playground.plugins.module_utils import (
             _vboxmanage_client as program,
         )
-        from ansible_collections.clusterops.playground.plugins.module_utils import (
-            _vboxmanage_parallel as parallel,
-        )
 
         timeout_s = self.get_option("timeout_s")
         path = self.get_option("executable") or program.find_program()
         client = program.VBoxManage(program.SubprocessRunner(), path, timeout_s=timeout_s)
-        return client, lambda: parallel.inventory(client, path, timeout_s=timeout_s)
+        if not self.get_option("settings_files"):
+            return client, client.inventory
+        from ansible_collections.clusterops.playground.plugins.module_utils import (
+            _vboxmanage_inventory as fast,
+        )
+        from ansible_collections.clusterops.playground.plugins.module_utils import _vboxsettings
+
+        return client, lambda: fast.inventory(client, _vboxsettings.SettingsFiles())
 
     def _create_service(self, path: str) -> t.Any:
         from ansible_collections.clusterops.playground.plugins.module_utils import _vboxwebsrv
 
+        url = self.get_option("web_service_url")
         return _vboxwebsrv.VBoxWebService(
-            self.get_option("web_service_url"),
+            url,
             self.get_option("web_service_user"),
             self._password(path),
             timeout_s=self.get_option("timeout_s"),
+            settings_files=self.get_option("settings_files") and _vboxwebsrv.is_here(url),
         )
 
     def _password(self, path: str) -> str:

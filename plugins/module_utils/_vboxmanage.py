@@ -27,22 +27,21 @@ from ._vboxmanage_model import (
     forward_from,
     inaccessible,
     is_uuid,
+    moment_from,
     number_from,
     state_from,
 )
+from ._vboxmanage_pairs import pairs
 
 _WARNING = re.compile(r"WARNING: .*?until this problem is fixed\.[ \t]*\n", re.DOTALL)
 _VERSION = re.compile(r"^(\d{1,4})\.(\d{1,4})\.(\d{1,6})(?![\d.])\S*$", re.MULTILINE | re.ASCII)
-_VM_LINE = re.compile(rf'"(.*?)" \{{({UUID})\}}\n', re.DOTALL)
+_VM_LINE = re.compile(rf'"(.*?)" \{{({UUID})\}}\n(?="|\s*\Z)', re.DOTALL)
 _GROUP_LINE = re.compile(r'"(/.*?)"\n(?="/|\Z)', re.DOTALL)
 _PROPERTY = re.compile(
     r"(\S[^\n]*?) *= '(.*?)' +@ (\d{4}-\d\d-\d\dT[0-9:.]+Z)(?: ([A-Z]+(?:, ?[A-Z]+)*))?\n",
     re.DOTALL,
 )
 _CREATED = re.compile(rf"^(?:UUID:|Snapshot taken\. UUID:) ({UUID})$", re.MULTILINE)
-_PAIR = re.compile(r'(?:"([^"\n]+)"|([A-Za-z][\w()/.-]*))=(.*)')
-_ESCAPED = re.compile(r'((?:[^"\\]|\\.)*)"', re.DOTALL)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SNAPSHOT_KEY = re.compile(r"Snapshot(Name|UUID|Description)((?:-[0-9]{1,9})*)")
 _SNAPSHOT_LINE = re.compile(rf"^( +)Name: (.*?) \(UUID: ({UUID})\)( \*)?$", re.DOTALL | re.M)
 _FORWARD_KEY = re.compile(r"Forwarding\([0-9]+\)")
@@ -174,7 +173,7 @@ def parse_snapshots(stdout: str) -> tuple[Snapshot, ...]:
     if not text.strip() or text.strip() == NO_SNAPSHOTS:
         return ()
     if text.startswith("SnapshotName="):
-        return _snapshots_of(list(_pairs(text)))
+        return _snapshots_of(list(pairs(text)))
     return parse_snapshot_tree(text)
 
 
@@ -212,9 +211,9 @@ def parse_vm(stdout: str) -> Vm:
         match = re.search(rf"^UUID: +({UUID})$", text, re.MULTILINE)
         if match:
             return inaccessible(match.group(1).lower())
-    pairs = list(_pairs(text))
+    found = list(pairs(text))
     first: dict[str, str] = {}
-    for key, value in pairs:
+    for key, value in found:
         # The first one counts: what is not escaped (rules, snapshots) comes later.
         first.setdefault(key, value)
     missing = [key for key in ("name", "UUID", "VMState", "memory", "cpus") if key not in first]
@@ -222,6 +221,7 @@ def parse_vm(stdout: str) -> Vm:
         raise MalformedOutput(f"VBoxManage reports a machine without {', '.join(missing)}")
     if not is_uuid(first["UUID"]):
         raise MalformedOutput(f"VBoxManage reports the UUID {first['UUID'][:60]!r}")
+    since = first.get("VMStateChangeTime")
     return Vm(
         uuid=first["UUID"].lower(),
         name=first["name"],
@@ -233,10 +233,10 @@ def parse_vm(stdout: str) -> Vm:
         os_type=first.get("ostype", ""),
         description=first.get("description", ""),
         config_file=first.get("CfgFile", ""),
-        state_since=first.get("VMStateChangeTime", ""),
+        state_since=moment_from(since) if since else "",
         nics=_nics_of(first),
-        forwards=tuple(_forwards_of(pairs)),
-        snapshots=_snapshots_of(pairs),
+        forwards=tuple(_forwards_of(found)),
+        snapshots=_snapshots_of(found),
     )
 
 
@@ -275,61 +275,6 @@ def _all_of(pattern: re.Pattern[str], text: str, what: str) -> Iterator[re.Match
         position = match.end()
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """Keys and values of a machine-readable output, in its order. Raises MalformedOutput."""
-    position = 0
-    while position < len(text):
-        match = _PAIR.match(text, position)
-        if match is None:
-            # Sub-headings (" rec_screen0") and empty lines; nothing that this reads.
-            position = _line_end(text, position)
-            continue
-        key, value = match.group(1) or match.group(2), match.group(3)
-        position = match.end() + 1
-        if key in ("name", "description", "CfgFile"):
-            value, position = _escaped(text, match.start(3), key)
-        elif value.startswith('"'):
-            value, position = _quoted(text, match.start(3))
-        yield key, value
-
-
-def _escaped(text: str, start: int, key: str) -> tuple[str, int]:
-    r"""A value in which VBoxManage writes \" and \\: it ends at the first bare quote."""
-    match = _ESCAPED.match(text, start + 1) if text.startswith('"', start) else None
-    if match is None or text[match.end() : match.end() + 1] not in ("", "\n"):
-        raise MalformedOutput(f"VBoxManage's output has an unfinished {key}")
-    return _ESCAPE.sub(r"\1", match.group(1)), match.end() + 1
-
-
-def _quoted(text: str, start: int) -> tuple[str, int]:
-    """A value that is not escaped: it ends at a quote before a line that starts a new key."""
-    end = start
-    while True:
-        line_end = _line_end(text, end)
-        line = text[end:line_end].removesuffix("\n")
-        closed = line.endswith('"') and (end > start or len(line) > 1)
-        if closed and (line_end >= len(text) or _starts_key(text, line_end)):
-            return text[start + 1 : line_end].removesuffix("\n").removesuffix('"'), line_end
-        if line_end >= len(text):
-            # Not closed at all (VideoMode="640,480,32"@0,0 1): one line.
-            first_end = _line_end(text, start)
-            return text[start:first_end].removesuffix("\n"), first_end
-        inside = end == start and not closed and '"' in line[1:]
-        if inside and _starts_key(text, line_end):
-            # A quote inside and more after it, as in VideoMode; never over several lines.
-            return line, line_end
-        end = line_end
-
-
-def _starts_key(text: str, position: int) -> bool:
-    return text.startswith((" rec_screen", "\n"), position) or bool(_PAIR.match(text, position))
-
-
-def _line_end(text: str, position: int) -> int:
-    end = text.find("\n", position)
-    return len(text) if end < 0 else end + 1
-
-
 def _nics_of(first: dict[str, str]) -> tuple[Nic, ...]:
     nics = []
     for key, attachment in first.items():
@@ -337,7 +282,8 @@ def _nics_of(first: dict[str, str]) -> tuple[Nic, ...]:
         if match is None or attachment == "none":
             continue
         number = match.group(1)
-        attachment = attachment.lower()  # "Generic" is the only one with a capital
+        # "Generic" is the only one with a capital.
+        attachment = attachment.lower().replace("cloudnetwork", "cloud")
         network = first.get(_NETWORK_KEYS.get(attachment, "") + number, "")
         if attachment == "nat" and first.get(f"natnet{number}", "nat") != "nat":
             network = first[f"natnet{number}"]
@@ -354,9 +300,9 @@ def _nics_of(first: dict[str, str]) -> tuple[Nic, ...]:
     return tuple(sorted(nics, key=lambda nic: nic.number))
 
 
-def _forwards_of(pairs: list[tuple[str, str]]) -> Iterator[NatForward]:
+def _forwards_of(found: list[tuple[str, str]]) -> Iterator[NatForward]:
     nic = 1
-    for key, value in pairs:
+    for key, value in found:
         # A rule does not say whose it is: it follows its adapter.
         if match := _NIC_KEY.fullmatch(key):
             nic = int(match.group(1))
@@ -364,10 +310,10 @@ def _forwards_of(pairs: list[tuple[str, str]]) -> Iterator[NatForward]:
             yield forward_from(value, nic)
 
 
-def _snapshots_of(pairs: list[tuple[str, str]]) -> tuple[Snapshot, ...]:
+def _snapshots_of(read: list[tuple[str, str]]) -> tuple[Snapshot, ...]:
     found: dict[str, dict[str, str]] = {}
     current = ""
-    for key, value in pairs:
+    for key, value in read:
         if match := _SNAPSHOT_KEY.fullmatch(key):
             found.setdefault(match.group(2), {}).setdefault(match.group(1), value)
         elif key == "CurrentSnapshotUUID":

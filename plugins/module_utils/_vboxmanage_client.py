@@ -159,13 +159,14 @@ class VBoxManage:
         """All groups that a machine is in."""
         return parser.parse_groups(self.call("list", "groups"))
 
-    def inventory(self) -> tuple[Vm, ...]:
-        """All machines with their details, in VirtualBox's order.
+    def inventory(self, *, running: bool = False) -> tuple[Vm, ...]:
+        """All machines, or all that are online, with their details, in VirtualBox's order.
 
         Two calls for all of them, and one for each machine whose text there is ambiguous.
         """
-        refs = self.vms()
-        long_list = parse_long(self.call("list", "--long", "vms"), refs)
+        which = "runningvms" if running else "vms"
+        refs = parser.parse_vms(self.call("list", which))
+        long_list = parse_long(self.call("list", "--long", which), refs)
         found = {vm.uuid: vm for vm in long_list.vms}
         for uuid in long_list.doubtful:
             # Imitated by a name or a description, or removed meanwhile.

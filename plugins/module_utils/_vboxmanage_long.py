@@ -22,6 +22,7 @@ from ._vboxmanage_model import (
     Vm,
     VmRef,
     inaccessible,
+    moment_from,
     number_from,
     state_from,
 )
@@ -149,7 +150,7 @@ def _vm(record: str, uuid: str) -> tuple[Vm, bool]:
         # One line break separates it from what follows.
         description=description,
         config_file=fields["Config file"],
-        state_since=state.group(2) if state else "",
+        state_since=moment_from(state.group(2)) if state else "",
         nics=_nics(head),
         forwards=_forwards(head),
         snapshots=parse_snapshot_tree(tree + "\n") if tree else (),

@@ -14,6 +14,7 @@ from ._vboxmanage_errors import InvalidArgument, InvalidRule, MalformedOutput
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _UUID = re.compile(UUID)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,9})?Z?")
 _STATE = re.compile(r"[a-z][a-z-]{2,40}")
 # The long form of these differs from the short one in more than spaces.
 _LONG_STATES = {"poweredoff": "poweroff", "offlinesnapshotting": "snapshotting"}
@@ -35,6 +36,8 @@ ONLINE = frozenset(
         "deletingsnapshotlivepaused",
     ]
 )
+# In these no process has to do with it.
+AT_REST = frozenset(["poweroff", "saved", "aborted", "aborted-saved", "teleported"])
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,17 @@ def state_from(text: str) -> str:
     if not _STATE.fullmatch(short):
         raise MalformedOutput(f"VBoxManage reports the state {text[:60]!r}")
     return short
+
+
+def moment_from(text: str) -> str:
+    """A time in UTC to the second, as 2026-01-02T03:04:05Z. Raises MalformedOutput.
+
+    VirtualBox knows fractions only until its service ends; then they are gone.
+    """
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise MalformedOutput(f"VirtualBox reports the time {text[:60]!r}")
+    return f"{match.group(1)}Z"
 
 
 def number_from(text: str, what: str) -> int:

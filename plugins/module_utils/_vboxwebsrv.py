@@ -10,13 +10,16 @@ newer; where it is not, or where no service runs, VBoxManage remains.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ._vboxmanage_errors import (
     Busy,
@@ -27,6 +30,7 @@ from ._vboxmanage_errors import (
     VBoxManageError,
 )
 from ._vboxmanage_model import GuestProperty, Version, Vm, VmRef, checked_uuid
+from ._vboxsettings import SettingsFiles
 from ._vboxwebsrv_machine import EVERYTHING, MachineReader, Wanted
 from ._vboxwebsrv_soap import AccessDenied, Connection, text_of, texts_of
 
@@ -40,6 +44,15 @@ CONNECTIONS = max(1, min(4, os.cpu_count() or 1))
 # One connection more costs a thread over there: not for a handful of machines.
 _WORTH_ONE = 8
 _PAUSE_S = 0.1
+
+
+def is_here(url: str) -> bool:
+    """Whether a web service's address is this computer's, under any circumstances."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class VBoxWebService:
@@ -57,6 +70,7 @@ class VBoxWebService:
         *,
         timeout_s: float = 60,
         connections: int = CONNECTIONS,
+        settings_files: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """
@@ -64,11 +78,13 @@ class VBoxWebService:
             url: http://HOST:PORT.
             timeout_s: longest time for one call.
             connections: how many to use at most for all machines.
+            settings_files: the service's settings files are those of this computer.
         """
         self._connection = Connection(url, timeout_s)
         self._user = user
         self._password = password
         self._connections = connections
+        self._settings_files = settings_files
         self._sleep = sleep
         self._box = ""
         self._depth = 0
@@ -123,9 +139,12 @@ class VBoxWebService:
             self.version()
             machines = self._machines()
             states = self._states(machines)
+            files = self._files() if self._settings_files else None
 
             def read(reader: MachineReader, machine: str) -> Vm:
-                return reader.vm(machine, wanted, states.get(machine, ""))
+                state = states.get(machine, "")
+                at_rest = files and reader.at_rest(machine, state, files)
+                return at_rest or reader.vm(machine, wanted, state)
 
             return tuple(self._each(machines, read))
 
@@ -162,6 +181,9 @@ class VBoxWebService:
 
     def _machines(self) -> list[str]:
         return texts_of(self._on_box("getMachines"))
+
+    def _files(self) -> SettingsFiles:
+        return SettingsFiles(Path(text_of(self._on_box("getSettingsFilePath"))).parent)
 
     def _states(self, machines: Sequence[str]) -> dict[str, str]:
         """All states in one call; those of a machine that is just removed are left out."""

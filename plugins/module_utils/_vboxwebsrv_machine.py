@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ._vboxmanage_errors import Inaccessible, InvalidArgument, MalformedOutput
 from ._vboxmanage_model import (
+    AT_REST,
     GuestProperty,
     NatForward,
     Nic,
@@ -23,6 +24,7 @@ from ._vboxmanage_model import (
     is_uuid,
     state_from,
 )
+from ._vboxsettings import SettingsFiles
 from ._vboxwebsrv_soap import Connection, Value, flag_of, number_of, text_of, texts_of
 
 # Where VirtualBox's own name of a state differs from VBoxManage's in more than case.
@@ -100,6 +102,13 @@ class MachineReader:
         except Inaccessible:
             return inaccessible(uuid)
 
+    def at_rest(self, machine: str, state: str, files: SettingsFiles) -> Vm | None:
+        """A machine in such a state, from its settings file if that is here."""
+        if not state or _state(state) not in AT_REST:
+            return None
+        vm = files.vm(self._uuid(machine))
+        return vm and replace(vm, state=_state(state), os_type=self._os_type(vm.os_type))
+
     def guest_properties(
         self, machine: str, patterns: Sequence[str] = ()
     ) -> tuple[GuestProperty, ...]:
@@ -116,7 +125,7 @@ class MachineReader:
             GuestProperty(
                 name=name,
                 value=value,
-                timestamp=f"{_moment(stamp, 1_000_000_000, 3)}Z",
+                timestamp=_moment(stamp, 1_000_000_000, 3),
                 flags=tuple(flag.strip() for flag in flags.split(",") if flag.strip()),
             )
             for name, value, stamp, flags in sorted(zip(*columns, strict=True))
@@ -143,7 +152,7 @@ class MachineReader:
             description=text("Description"),
             cpu_cap_percent=number("CPUExecutionCap") if wanted.settings else 100,
             config_file=text("SettingsFilePath") if wanted.settings else "",
-            state_since=_moment(text("LastStateChange"), 1000, 9) if wanted.settings else "",
+            state_since=_moment(text("LastStateChange"), 1000) if wanted.settings else "",
             nics=nics,
             forwards=forwards,
             snapshots=tuple(self._snapshots(machine)) if wanted.snapshots else (),
@@ -294,12 +303,12 @@ def _forward(rule: str, nic: int) -> NatForward:
     )
 
 
-def _moment(stamp: str, unit: int, digits: int) -> str:
-    """A time since 1970, counted in 1/unit seconds, as VBoxManage prints it: in UTC."""
+def _moment(stamp: str, unit: int, digits: int = 0) -> str:
+    """A time since 1970, counted in 1/unit seconds, in UTC, with so many digits of a second."""
     try:
         seconds, rest = divmod(int(stamp[:40]), unit)
         moment = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         raise MalformedOutput(f"The web service reports the time {stamp[:60]!r}") from None
-    fraction = f"{rest:0{len(str(unit)) - 1}d}"
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction.ljust(digits, '0')[:digits]}"
+    fraction = f".{rest:0{len(str(unit)) - 1}d}"[: digits + 1] if digits else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"

@@ -258,7 +258,7 @@ vm:
     os_type: Debian (64-bit)
     description: ""
     config_file: /home/user/VirtualBox VMs/playground/agent-2/agent-2.vbox
-    state_since: "2025-01-01T12:00:00.123000000"
+    state_since: "2025-01-01T12:00:00Z"
     nics:
       - number: 1
         attachment: nat

@@ -108,7 +108,7 @@ vms:
       description: Path of the settings file.
       type: str
     state_since:
-      description: When the machine came into its state.
+      description: When the machine came into its state, in UTC, to the second.
       type: str
     nics:
       description: Network adapters.

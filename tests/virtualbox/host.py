@@ -66,9 +66,10 @@ class VirtualBoxHost:
         self.bin = folder / "bin"
         self.bin.mkdir(parents=True)
         self.program = self.bin / "VBoxManage"
+        self.settings = folder / "config"
         self._environment = {
             "HOME": str(folder),
-            "VBOX_USER_HOME": str(folder / "config"),
+            "VBOX_USER_HOME": str(self.settings),
             "VBOX_IPC_SOCKETID": uuid.uuid4().hex[:12],
         }
         self.container = client.containers.run(
@@ -80,7 +81,8 @@ class VirtualBoxHost:
             volumes={str(folder): {"bind": str(folder), "mode": "rw"}},
         )
         self.container.reload()
-        self._write_program(self.container.attrs["State"]["Pid"])
+        self.pid: int = self.container.attrs["State"]["Pid"]
+        self._write_program()
         # Without the driver a machine only runs if VirtualBox may fall back to interpreting.
         self.manage("setextradata", "global", "VBoxInternal/HM/FallbackToIEM", "1")
         self.manage("setproperty", "machinefolder", str(folder / "machines"))
@@ -130,7 +132,7 @@ class VirtualBoxHost:
         self.container.remove(force=True, v=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _write_program(self, pid: int) -> None:
+    def _write_program(self) -> None:
         settings = " ".join(f"{k}={shlex.quote(v)}" for k, v in self._environment.items())
-        self.program.write_text(_WRAPPER.format(pid=pid, settings=settings, program=PROGRAM))
+        self.program.write_text(_WRAPPER.format(pid=self.pid, settings=settings, program=PROGRAM))
         self.program.chmod(0o755)

@@ -11,12 +11,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clusterops.virtualbox import _vboxmanage_parallel as parallel
+from clusterops.virtualbox._vboxmanage_client import VBoxManage
+from clusterops.virtualbox._vboxmanage_inventory import inventory as fast_inventory
+from clusterops.virtualbox._vboxsettings import SettingsFiles
 from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.zoo import (
     HOSTILE_DESCRIPTION,
@@ -236,11 +239,31 @@ def test_twins_are_both_there(
         virtualbox.manage("unregistervm", other, "--delete")
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3])
-def test_reading_from_both_ends_gives_what_one_end_gives(
-    virtualbox: VirtualBoxHost, uuids: dict[str, str], workers: int
+def test_settings_files_tell_what_vboxmanage_tells(
+    manage: VBoxManage, virtualbox: VirtualBoxHost, uuids: dict[str, str]
 ) -> None:
-    client = virtualbox.client()
-    found = parallel.inventory(client, str(virtualbox.program), workers=workers)
-    assert found == client.inventory()
-    assert {vm.uuid for vm in found} == set(uuids.values())
+    files = SettingsFiles(virtualbox.settings)
+    for vm in manage.inventory():
+        found = files.vm(vm.uuid)
+        if vm.accessible and not vm.online:
+            assert found is not None
+            assert replace(found, os_type=vm.os_type) == vm
+    assert fast_inventory(manage, files) == manage.inventory()
+    assert fast_inventory(manage, SettingsFiles(Path("/nowhere"))) == manage.inventory()
+
+
+def test_settings_files_save_questions(
+    ansible: Ansible, virtualbox: VirtualBoxHost, uuids: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "asked"
+    asking = tmp_path / "VBoxManage"
+    asking.write_text(f'#!/bin/sh\necho "$*" >>{log}\nexec {virtualbox.program} "$@"\n')
+    asking.chmod(0o755)
+    options = {"executable": str(asking)}
+    expected = ansible.inventory({**options, "settings_files": False})
+    assert "list --long vms" in log.read_text()
+    log.unlink()
+    found = ansible.inventory(options, VBOX_USER_HOME=str(virtualbox.settings))
+    assert found == expected
+    assert "list --long vms" not in log.read_text()
+    assert len(log.read_text().splitlines()) < len(uuids)

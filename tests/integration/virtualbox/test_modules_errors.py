@@ -15,10 +15,12 @@ import pytest
 from clusterops.virtualbox import _vboxmanage_errors as errors
 from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from clusterops.virtualbox._vboxmanage_model import NatForward
+from clusterops.virtualbox._vboxwebsrv_soap import Connection, text_of
 from clusterops.virtualbox._virtualbox_actions import Machines
 from clusterops.virtualbox._virtualbox_settings import Wanted
 from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.modules import Modules
+from tests.virtualbox.zoo import start_web_service
 
 pytestmark = pytest.mark.integration
 
@@ -331,6 +333,40 @@ def test_a_service_that_cannot_be_reached(lab: Lab) -> None:
     client = another_home(lab, VBOX_USER_HOME="/proc/none", HOME="/proc/none")
     with pytest.raises(errors.ServiceUnavailable, match="VBoxSVC"):
         client.vms()
+
+
+def test_a_machine_that_another_program_has_open(lab: Lab) -> None:
+    """As while its settings are open in VirtualBox's window: no call of VBoxManage does that."""
+    service = Connection(start_web_service(lab.host))
+    box = text_of(service.call("IWebsessionManager_logon", username="", password=""))
+    session = text_of(service.call("IWebsessionManager_getSessionObject", refIVirtualBox=box))
+    machine = text_of(service.call("IVirtualBox_findMachine", box, nameOrId=lab.off))
+    service.call("IMachine_lockMachine", machine, session=session, lockType="Write")
+    try:
+        for call in (
+            lambda: lab.client.on(lab.off, "modifyvm", "--memory", "20"),
+            lambda: lab.client.start(lab.off),
+        ):
+            with pytest.raises(errors.Locked, match="close its settings window") as caught:
+                call()
+            assert type(caught.value) is errors.Locked
+        modules = Modules(executable=str(lab.host.program), timeout_s=30)
+        assert modules("virtualbox_vm", uuid=lab.off, memory_mb=24)["error"] == "Locked"
+        assert lab.client.vm(lab.off).state == "poweroff"
+    finally:
+        service.call("ISession_unlockMachine", session)
+        service.call("IWebsessionManager_logoff", refIVirtualBox=box)
+        service.close()
+    lab.client.on(lab.off, "modifyvm", "--memory", "20")
+
+
+def test_a_locale_that_cannot_write_a_name(lab: Lab) -> None:
+    path = lab.host.folder / "poor-VBoxManage"
+    path.write_text(f'#!/bin/sh\nLC_ALL=C exec {lab.host.program} "$@"\n')
+    path.chmod(0o755)
+    client = VBoxManage(SubprocessRunner(), str(path), timeout_s=20)
+    with pytest.raises(errors.LocaleError, match=r"LC_ALL=C\.UTF-8"):
+        client.on(lab.off, "modifyvm", "--description", "ä")
 
 
 def test_a_machine_that_somebody_else_works_on(lab: Lab) -> None:

@@ -46,6 +46,12 @@ def test_all_machines_with_all_details(
     assert set(by_program) == set(uuids.values())
 
 
+def test_settings_files_give_the_same(
+    service: VBoxWebService, url: str, uuids: dict[str, str]
+) -> None:
+    assert VBoxWebService(url, settings_files=True).inventory() == service.inventory()
+
+
 def test_the_names_are_those_that_were_given(
     service: VBoxWebService, uuids: dict[str, str]
 ) -> None:

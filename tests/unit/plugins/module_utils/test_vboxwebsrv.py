@@ -77,7 +77,7 @@ def test_inventory(client: VBoxWebService) -> None:
     assert (machine.cpus, machine.cpu_cap_percent, machine.memory_mb) == (2, 40, 32)
     assert machine.os_type == "Debian (64-bit)"
     assert machine.config_file == "/home/lab/vms/machines/lab/agents/networks/networks.vbox"
-    assert machine.state_since == "2026-11-23T12:24:45.581000000"
+    assert machine.state_since == "2026-11-23T12:24:45Z"
     assert machine.forwards == (
         NatForward("ssh", "tcp", "127.0.0.1", 2201, "", 22, 1),
         NatForward("web site", "udp", "", 8081, "10.0.2.15", 80, 1),

@@ -1,1 +1,0 @@
-../../../plugins/module_utils/_vboxmanage_parallel.py
