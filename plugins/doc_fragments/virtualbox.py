@@ -8,6 +8,8 @@ from __future__ import annotations
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
+requirements:
+  - VirtualBox 7.0 or newer, and Python 3.11 or newer, on the computer whose machines these are
 options:
   timeout_s:
     description: Longest time for one call of VirtualBox, its retries included, in seconds.

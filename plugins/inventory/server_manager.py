@@ -74,12 +74,12 @@ import typing as t
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
-from ansible_collections.clusterops.playground.plugins.module_utils._inventory import as_data
 from ansible_collections.clusterops.playground.plugins.module_utils._server_manager import (
     ServerManagerClient,
     ServerManagerError,
     read_token,
 )
+from ansible_collections.clusterops.playground.plugins.plugin_utils._inventory import as_data
 
 REMEDY = "Start the cluster with ./playground up."
 SUFFIXES = (".server_manager.yml", ".server_manager.yaml")

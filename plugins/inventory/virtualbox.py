@@ -172,7 +172,6 @@ import typing as t
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible_collections.clusterops.playground.plugins.module_utils._inventory import as_data
 from ansible_collections.clusterops.playground.plugins.module_utils._vboxmanage_errors import (
     VBoxManageError,
 )
@@ -186,6 +185,7 @@ from ansible_collections.clusterops.playground.plugins.module_utils._virtualbox_
     parent_of,
     state_group,
 )
+from ansible_collections.clusterops.playground.plugins.plugin_utils._inventory import as_data
 
 SUFFIXES = (".virtualbox.yml", ".virtualbox.yaml")
 NAMES = ("virtualbox.yml", "virtualbox.yaml")

@@ -29,15 +29,12 @@ class Pool(Protocol):
 
     def get(self, name: str) -> Entry | None:
         """The agent's entry, or None when it is unknown."""
-        ...
 
     def put(self, name: str, address: str, state: str) -> Entry:
         """Add or change the agent; returns its entry."""
-        ...
 
     def delete(self, name: str) -> Entry | None:
         """Remove the agent; returns its last entry, or None when it was unknown."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ class VBoxManage:
         try:
             self.on(uuid, "startvm", "--type", "headless", timeout_s=timeout_s)
         except VBoxManageError as error:
-            if type(error) is not VBoxManageError:
+            if error.__class__ is not VBoxManageError:
                 raise
             # The machine's own process has many words for it.
             raise StartFailed(error.message) from error

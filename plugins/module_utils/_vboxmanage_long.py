@@ -124,11 +124,11 @@ def _vm(record: str, uuid: str) -> tuple[Vm, bool]:
     name = _NAME.match(record)
     if name is None:
         raise MalformedOutput(f"VBoxManage reports the machine {uuid} in an unknown form")
-    body, _, guest = record.rpartition("\n* Guest:\n")
+    body, guest = record.rpartition("\n* Guest:\n")[::2]
     if not guest:
         raise MalformedOutput(f"VBoxManage's details of the machine {uuid} break off")
-    body, _, tree = _cut_last(body, "\n* Snapshots:\n")
-    head, _, description = body.partition("\nDescription:\n")
+    body, tree = _cut_last(body, "\n* Snapshots:\n")
+    head, description = body.partition("\nDescription:\n")[::2]
     fields: dict[str, str] = {}
     for match in _FIELD.finditer(head, name.end()):
         fields.setdefault(match.group(1), match.group(2))
@@ -158,9 +158,9 @@ def _vm(record: str, uuid: str) -> tuple[Vm, bool]:
     return vm, _is_clear(record, head, name.end(), len(vm.forwards))
 
 
-def _cut_last(text: str, marker: str) -> tuple[str, str, str]:
+def _cut_last(text: str, marker: str) -> tuple[str, str]:
     before, found, after = text.rpartition(marker)
-    return (before, found, after) if found else (text, "", "")
+    return (before, after) if found else (text, "")
 
 
 def _is_clear(record: str, head: str, after_name: int, rules: int) -> bool:

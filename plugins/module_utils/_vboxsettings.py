@@ -41,9 +41,10 @@ _PROTOCOLS = {"0": "udp", "1": "tcp"}
 
 
 def homes(
-    environment: Mapping[str, str] = os.environ, platform: str = sys.platform
+    environment: Mapping[str, str] | None = None, platform: str = sys.platform
 ) -> tuple[Path, ...]:
     """Where VirtualBox keeps its registry for this user, the place that it prefers first."""
+    environment = os.environ if environment is None else environment
     if environment.get("VBOX_USER_HOME"):
         return (Path(environment["VBOX_USER_HOME"]),)
     home = Path(environment.get("HOME") or "/")

@@ -227,7 +227,7 @@ class VBoxWebService:
                 connection.close()
 
         threads = []
-        for _ in range(min(self._connections, len(machines) // _WORTH_ONE) - 1):
+        for _dummy in range(min(self._connections, len(machines) // _WORTH_ONE) - 1):
             more = Connection(self._connection.url, self._connection.timeout_s)
             # Two that come at once may get one thread over there, and the second waits for a
             # minute: each is in use before the next one.

@@ -14,6 +14,7 @@ import socket
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from typing import Union
 from urllib.parse import urlsplit
 
 from ._vboxmanage_errors import (
@@ -25,7 +26,7 @@ from ._vboxmanage_errors import (
     classify,
 )
 
-Value = str | int | bool | Iterable[str]
+Value = Union[str, int, bool, Iterable[str]]  # noqa: UP007 - ansible-test reads it as older Python
 
 # A response is one value of one machine; only a hostile one is larger than this.
 LARGEST_ANSWER = 16 * 1024 * 1024
@@ -215,7 +216,7 @@ def fault(operation: str, element: ET.Element) -> VBoxManageError:
         return AccessDenied(f"The web service refuses the user ({_short(reason or text)})")
     # Its messages are those that VBoxManage prints.
     found = classify(1, "", f"VBoxManage: error: {reason}") if reason else None
-    if found is None or type(found) is VBoxManageError:
+    if found is None or found.__class__ is VBoxManageError:
         return VBoxManageError(f"The web service refuses {operation}: {_short(text)}")
     return found
 

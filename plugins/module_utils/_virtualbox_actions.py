@@ -299,7 +299,7 @@ class Machines:
 
         Twice at most: an adapter that gets NAT again brings forwards back that were not shown.
         """
-        for _ in range(2):
+        for _dummy in range(2):
             if not differences:
                 return vm
             self._apply(vm, differences)

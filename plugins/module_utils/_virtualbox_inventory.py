@@ -84,7 +84,7 @@ class Ssh:
                 found.setdefault(int(match.group(1)), {})[match.group(2)] = item.value
         addresses = [
             entry["V4/IP"]
-            for _, entry in sorted(found.items())
+            for entry in (found[number] for number in sorted(found))
             if _is_address(entry.get("V4/IP", ""))
             and entry.get("MAC", "").lower() not in behind_nat
         ]

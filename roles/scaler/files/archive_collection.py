@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pack the collection, and the wheel for agents, into a tar named by its content.
 

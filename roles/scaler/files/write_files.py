@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring files of a node to a wanted state in one go: on a small node each Ansible task costs a
 second, whatever it does. Standard library only; runs on the node.

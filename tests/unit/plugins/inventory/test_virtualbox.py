@@ -14,7 +14,6 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 from ansible.template import is_trusted_as_template
 from ansible.utils.display import Display
-from ansible_collections.clusterops.playground.plugins.module_utils._inventory import as_data
 from ansible_collections.clusterops.playground.plugins.module_utils._vboxmanage_errors import (
     ProgramMissing,
     ServiceUnavailable,
@@ -28,6 +27,7 @@ from ansible_collections.clusterops.playground.plugins.module_utils._vboxmanage_
     inaccessible,
 )
 from ansible_collections.clusterops.playground.plugins.module_utils._vboxwebsrv import AccessDenied
+from ansible_collections.clusterops.playground.plugins.plugin_utils._inventory import as_data
 
 UUID = "aaaaaaaa-0000-4000-8000-{:012d}"
 SSH = NatForward("ssh", "tcp", "", 2201, "", 22)
