@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import http.client
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from clusterops.errors import ClusterOpsError, NotRunningError
 from clusterops.state import State, cluster_file
@@ -164,6 +165,38 @@ class ScalerClient(JsonClient):
         data = self.request("POST", "/api/v1/desired", {"desired": count})
         return data if isinstance(data, dict) else {}
 
+    def pause(self, paused: bool) -> bool:
+        """Pause the scaler, or let it go on; whether that changed something."""
+        data = self.request("POST" if paused else "DELETE", "/api/v1/pause")
+        return bool(isinstance(data, dict) and data.get("changed"))
+
+    def ticks(
+        self, *, limit: int, after: float | None = None, until: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Recorded ticks, newest first. Times are Unix seconds."""
+        return self._rows("ticks", limit=limit, after=after, until=until)
+
+    def events(
+        self,
+        *,
+        limit: int,
+        kind: str | None = None,
+        after: float | None = None,
+        until: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Events, newest first. Times are Unix seconds."""
+        return self._rows("events", limit=limit, kind=kind, after=after, until=until)
+
+    def _rows(self, what: str, **query: Any) -> list[dict[str, Any]]:
+        given = {
+            key: _utc(value) if isinstance(value, float) else value
+            for key, value in query.items()
+            if value is not None
+        }
+        data = self.request("GET", f"/api/v1/{what}?{urlencode(given)}")
+        rows = data.get(what) if isinstance(data, dict) else None
+        return rows if isinstance(rows, list) else []
+
     def hold(self, holder: str, ttl_s: float) -> dict[str, Any]:
         """Keep the scaler from starting actions; it answers once none is in progress."""
         data = self.request("POST", "/api/v1/hold", {"holder": holder, "ttl_s": ttl_s})
@@ -201,6 +234,10 @@ def scaler(cluster: dict[str, Any], *, timeout_s: float = 5.0) -> ScalerClient:
     except OSError:
         token = None
     return ScalerClient(host_url(config, "port_dashboard", 9000), token, timeout_s=timeout_s)
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
 def _order(server: dict[str, Any]) -> tuple[bool, str, int]:

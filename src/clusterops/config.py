@@ -31,6 +31,12 @@ def _ipv4_network(text: str) -> str:
     return str(ipaddress.IPv4Network(text))
 
 
+def _policy_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(entry.get("policy"), str):
+        raise ValueError("each has the key 'policy' with a policy's name, and its options")
+    return entry
+
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 IPv4 = Annotated[str, AfterValidator(_ipv4), Field(json_schema_extra={"format": "ipv4"})]
@@ -39,6 +45,18 @@ IPv4Network24 = Annotated[
 ]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+PolicyEntry = Annotated[
+    dict[str, Any],
+    AfterValidator(_policy_entry),
+    Field(
+        json_schema_extra={
+            "required": ["policy"],
+            "properties": {"policy": {"type": "string", "description": "Its name."}},
+        }
+    ),
+]
+"""A policy's name and its options; the policy itself checks those."""
 
 CONTROL_NODE = "control-1"
 
@@ -128,6 +146,44 @@ class ClusterConfig(BaseModel):
     scale_up_memory_percent: Percent = Field(80.0, description="… or above this memory.")
     scale_down_cpu_percent: Percent = Field(30.0, description="Scale down below this CPU …")
     scale_down_memory_percent: Percent = Field(40.0, description="… and below this memory.")
+    scaling_policies: list[PolicyEntry] = Field(
+        default_factory=list,
+        description="Several policies, or one with options, instead of scaling_policy; the one "
+        "that asks for the most agents wins.",
+    )
+    scale_up_cooldown_s: Seconds | None = Field(
+        None, description="Rest before the next scale-up; nothing for scaling_cooldown_s."
+    )
+    scale_down_cooldown_s: Seconds | None = Field(
+        None, description="Rest before the next scale-down; nothing for scaling_cooldown_s."
+    )
+    scale_up_stabilization_s: Seconds = Field(
+        0.0, description="Scale up only to what was asked for during all of these seconds."
+    )
+    scale_down_stabilization_s: Seconds = Field(
+        0.0, description="Scale down only to what was enough during all of these seconds."
+    )
+    scale_up_rate_agents: int = Field(
+        4, ge=1, le=50, description="Most agents that may be added within scaling_rate_period_s …"
+    )
+    scale_up_rate_percent: Annotated[float, Field(ge=0, le=1000)] = Field(
+        100.0, description="… or so many percent of them, if that is more."
+    )
+    scale_down_rate_agents: int = Field(
+        1, ge=1, le=50, description="Most agents that may be removed within scaling_rate_period_s …"
+    )
+    scale_down_rate_percent: Percent = Field(
+        0.0, description="… or so many percent of them, if that is more."
+    )
+    scaling_rate_period_s: Annotated[float, Field(ge=1, le=3600)] = Field(
+        15.0, description="Seconds for which those numbers hold."
+    )
+    scaling_warmup_s: Seconds = Field(
+        15.0, description="Seconds in service before an agent's metrics count."
+    )
+    scaling_dry_run: bool = Field(
+        False, description="Decide and write it down, but change nothing."
+    )
     drain_timeout_s: Annotated[float, Field(ge=0, le=600)] = Field(
         30.0, description="Longest wait for requests in flight when an agent leaves."
     )
@@ -157,7 +213,11 @@ class ClusterConfig(BaseModel):
 
     @model_validator(mode="after")
     def _rules_between_keys(self) -> ClusterConfig:
-        problems = scaling_contradictions(self) + _port_conflicts(self.host_ports())
+        problems = [
+            *scaling_contradictions(self),
+            *_policy_problems(self),
+            *_port_conflicts(self.host_ports()),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -203,6 +263,18 @@ def scaling_contradictions(settings: Any) -> list[str]:
                 f"scale_up_{metric}_percent ({high:g}), or the cluster flaps"
             )
     return problems
+
+
+def _policy_problems(config: ClusterConfig) -> list[str]:
+    """What the policies themselves refuse."""
+    # Here, because the policies need more than a look at cluster.yml otherwise does.
+    from clusterops.scaler.policies import policy_from
+
+    try:
+        policy_from(config.model_dump())
+    except UsageError as error:
+        return [error.message]
+    return []
 
 
 def _port_conflicts(ports: dict[str, int]) -> list[str]:
@@ -313,6 +385,11 @@ def _describe(error: ValidationError, key_lines: dict[str, int]) -> list[str]:
         elif len(location) == 1:
             allowed = _allowed(location[0]) or problem["msg"]
             problems.append(f"{location[0]}: found {_shown(found)}; allowed: {allowed}")
+        elif location[0] == "scaling_policies":
+            problems.append(
+                f"scaling_policies[{location[1]}]: found {_shown(found)}; "
+                "allowed: the key 'policy' with a policy's name, and its options"
+            )
         elif location[-1] == "[key]":
             problems.append(
                 f"{location[0]}: found the name {_shown(found)}; allowed: the name of an "

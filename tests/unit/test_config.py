@@ -258,3 +258,20 @@ def test_any_document_is_a_configuration_or_a_usage_error(document: dict[object,
         assert isinstance(parse_config(yaml.safe_dump(document)), ClusterConfig)
     except UsageError as error:
         assert all(line.startswith("cluster.yml: ") for line in error.message.split("\n"))
+
+
+def test_policies_with_options() -> None:
+    good = "scaling_policies:\n  - policy: target_tracking\n    target: 55\n"
+    assert parse_config(good).scaling_policies == [{"policy": "target_tracking", "target": 55}]
+    for text, message in (
+        (
+            "scaling_policies:\n  - target: 55\n",
+            "scaling_policies[0]: found {'target': 55}; allowed: the key 'policy'",
+        ),
+        ("scaling_policies: threshold\n", "scaling_policies: found 'threshold'"),
+        (good.replace("target:", "tarjet:"), "line 1: scaling_policies[0]: target_tracking: unk"),
+        ("scaling_policy: oracle\n", "scaling_policy: found 'oracle', which is not installed"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            parse_config(text)
+        assert message in caught.value.message

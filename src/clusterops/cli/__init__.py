@@ -42,10 +42,19 @@ COMMANDS: dict[str, Command] = {
     "down": Command("clusterops.cli.down", "down", "Remove the cluster.", _RUN),
     "deploy": Command("clusterops.cli.deploy", "deploy", "Release the application.", _RUN),
     "scale": Command("clusterops.cli.scale", "scale", "Set the number of agents.", _RUN),
+    "pause": Command("clusterops.cli.pause", "pause", "Stop scaling for a while.", _RUN),
+    "resume": Command("clusterops.cli.pause", "resume", "Scale again.", _RUN),
     "status": Command("clusterops.cli.status", "status", "Show nodes, scaler and traffic.", _LOOK),
+    "explain": Command("clusterops.cli.history", "explain", "Say why it (not) scaled.", _LOOK),
+    "events": Command("clusterops.cli.history", "events", "List what the scaler did.", _LOOK),
     "logs": Command("clusterops.cli.logs", "logs", "Read the log of a service or a node.", _LOOK),
     "doctor": Command("clusterops.cli.doctor", "doctor", "Check this machine.", _LOOK),
     "load": Command("clusterops.cli.load", "load", "Put load on the application.", _TRY),
+    "record": Command("clusterops.cli.history", "record", "Export the scaler's record.", _TRY),
+    "replay": Command("clusterops.cli.replay", "replay", "Try a policy on a record.", _TRY),
+    "simulate": Command(
+        "clusterops.cli.simulate", "simulate", "Try scaling policies on a load.", _TRY
+    ),
     "ssh": Command("clusterops.cli.ssh", "ssh", "Log in to a node, or run a command there.", _TRY),
     "test": Command("clusterops.cli.testing", "test", "Run the playground's own tests.", _TRY),
 }

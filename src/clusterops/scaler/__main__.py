@@ -23,7 +23,7 @@ from clusterops.scaler.actuator import Actuator
 from clusterops.scaler.api import make_app
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.observe import Observer
-from clusterops.scaler.policies import load_policy
+from clusterops.scaler.policies import policy_from
 from clusterops.scaler.settings import ScalerSettings, load_settings
 from clusterops.scaler.store import Store
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     try:
         settings = load_settings(arguments.config)
-        load_policy(settings.scaling_policy, settings.model_dump())
+        policy_from(settings.model_dump())
         if arguments.check:
             return 0
         lock = _only_one(settings)
@@ -98,7 +98,7 @@ async def serve(settings: ScalerSettings) -> None:
         _LOG.warning("ended %d processes that a killed scaler had left", leftovers)
     store = Store(settings.database)
     observer = Observer(settings)
-    policy = load_policy(settings.scaling_policy, settings.model_dump())
+    policy = policy_from(settings.model_dump())
     controller = Controller(settings, store, observer, actuator, policy)
     server = Server(
         uvicorn.Config(

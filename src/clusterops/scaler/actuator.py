@@ -31,32 +31,30 @@ _OUTCOMES = {
 
 
 class Actuator:
-    """Runs the playbooks of actions. Not for overlapping use."""
+    """Runs the playbooks of actions, several at a time."""
 
     def __init__(self, settings: ScalerSettings) -> None:
         self._settings = settings
-        self._cancel = threading.Event()
-        self._mark = str(settings.state_dir.resolve())
+        self._mark = f"{settings.state_dir.resolve()}:"
 
     def clean_up(self) -> int:
         """End what a killed predecessor left running; returns how many processes that were."""
         return end_marked_processes(_MARK, self._mark)
 
-    def cancel(self) -> None:
-        """Make a run in progress end soon; it then reports a failure."""
-        self._cancel.set()
-
-    async def run(self, action: Action, on_step: Callable[[str], None]) -> ActionResult:
+    async def run(
+        self, action: Action, on_step: Callable[[str], None], cancel: threading.Event
+    ) -> ActionResult:
         """Run the action's playbook to its end. Never raises for what the playbook does."""
         started = time.monotonic()
         record = _Record(action, on_step)
         try:
-            status = await asyncio.to_thread(self._run, action, record)
+            status = await asyncio.to_thread(self._run, action, record, cancel)
         except Exception as error:
             _LOG.exception("%s %s: the playbook could not be run", action.kind, action.agent)
             status, record.message = "error", f"the playbook could not be run: {error}"
         if status not in ("successful", "failed"):
-            await asyncio.to_thread(self.clean_up)
+            mark = f"{self._mark}{action.agent}"
+            await asyncio.to_thread(end_marked_processes, _MARK, mark)
         seconds = time.monotonic() - started
         if status == "successful":
             return ActionResult(True, seconds, tuple(record.stages))
@@ -67,9 +65,10 @@ class Actuator:
             failed_task=record.failed_task or record.step,
             failed_host=record.failed_host,
             message=_why(status, record, self._settings.action_timeout_s),
+            cancelled=status == "canceled",
         )
 
-    def _run(self, action: Action, record: _Record) -> str:
+    def _run(self, action: Action, record: _Record, cancel: threading.Event) -> str:
         # Here, because it costs memory and most ticks do not act.
         import ansible_runner
 
@@ -94,13 +93,13 @@ class Actuator:
                 "PATH": os.pathsep.join(
                     [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
                 ),
-                _MARK: self._mark,
+                _MARK: f"{self._mark}{action.agent}",
             },
             # A longer wait would delay cancel and time limit by as much.
             settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
             timeout=int(settings.action_timeout_s),
             event_handler=record.handle,
-            cancel_callback=self._cancel.is_set,
+            cancel_callback=cancel.is_set,
             quiet=True,
             suppress_env_files=True,
             rotate_artifacts=_RUNS_KEPT,
@@ -183,7 +182,7 @@ def _why(status: str, record: _Record, limit_s: float) -> str:
     if status == "timeout":
         return f"stopped after the time limit of {limit_s:g} s"
     if status == "canceled":
-        return "stopped, because the scaler was stopped"
+        return "it was called off"
     if record.message:
         return record.message
     errors = [text for text in record.output if "ERROR" in text] or record.output
@@ -191,11 +190,13 @@ def _why(status: str, record: _Record, limit_s: float) -> str:
 
 
 def end_marked_processes(variable: str, value: str) -> int:
-    """SIGKILL every process of this user whose environment holds ``variable=value``."""
+    """SIGKILL every process of this user whose ``variable`` is ``value`` or, if that ends with a
+    colon, begins with it.
+    """
     needle = f"{variable}={value}".encode()
     ended = 0
     for _ in range(3):  # what was forked during a scan is found by the next one
-        found = [pid for pid in _own_processes() if needle in _environment(pid)]
+        found = [pid for pid in _own_processes() if _has(pid, needle)]
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -206,6 +207,13 @@ def end_marked_processes(variable: str, value: str) -> int:
             break
         time.sleep(0.05)
     return ended
+
+
+def _has(pid: int, needle: bytes) -> bool:
+    environment = _environment(pid)
+    if needle.endswith(b":"):
+        return any(entry.startswith(needle) for entry in environment)
+    return needle in environment
 
 
 def _own_processes() -> list[int]:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from clusterops.scaler.daemon import Controller, HeldError
 from clusterops.scaler.observe import ProbeError, read_token
+from clusterops.scaler.store import ALWAYS, Span
 
 BODY_LIMIT = 4096
 _PAGE_HEADERS = {
@@ -80,13 +81,20 @@ def make_app(controller: Controller) -> FastAPI:
         return describe(controller)
 
     @app.get("/api/v1/events")
-    async def events(limit: int = 100, kind: str | None = None) -> dict[str, Any]:
-        rows = controller.store.events(min(max(limit, 1), 1000), kind)
+    async def events(
+        limit: int = 100,
+        kind: str | None = None,
+        after: datetime | None = None,
+        until: datetime | None = None,
+    ) -> dict[str, Any]:
+        rows = controller.store.events(min(max(limit, 1), 1000), kind, span=_span(after, until))
         return {"events": [{**row, "at": _time(row["at"])} for row in rows]}
 
     @app.get("/api/v1/ticks")
-    async def ticks(limit: int = 30) -> dict[str, Any]:
-        rows = controller.store.ticks(min(max(limit, 1), 1000))
+    async def ticks(
+        limit: int = 30, after: datetime | None = None, until: datetime | None = None
+    ) -> dict[str, Any]:
+        rows = controller.store.ticks(min(max(limit, 1), 1000), span=_span(after, until))
         return {"ticks": [{**row, "at": _time(row["at"])} for row in rows]}
 
     @app.get("/api/v1/prometheus-targets")
@@ -105,6 +113,16 @@ def make_app(controller: Controller) -> FastAPI:
         controller.set_desired(count)
         return {"desired": count, "min": low, "max": high}
 
+    @app.post("/api/v1/pause")
+    async def pause(request: Request) -> dict[str, Any]:
+        _authorise(request, controller)
+        return {"changed": controller.pause(True), "paused": True}
+
+    @app.delete("/api/v1/pause")
+    async def resume(request: Request) -> dict[str, Any]:
+        _authorise(request, controller)
+        return {"changed": controller.pause(False), "paused": False}
+
     @app.post("/api/v1/hold")
     async def hold(request: Request) -> dict[str, Any]:
         body = await _authorised_body(request, controller)
@@ -121,7 +139,7 @@ def make_app(controller: Controller) -> FastAPI:
             "held": True,
             "holder": lease.holder,
             "expires_at": _time(lease.until),
-            "idle": controller.running is None,
+            "idle": not controller.runs.all,
         }
 
     @app.delete("/api/v1/hold")
@@ -131,16 +149,27 @@ def make_app(controller: Controller) -> FastAPI:
             released = controller.release(holder)
         except HeldError as error:
             raise HTTPException(409, str(error)) from error
-        return {"held": False, "released": released, "idle": controller.running is None}
+        return {"held": False, "released": released, "idle": not controller.runs.all}
 
     return app
 
 
 def describe(controller: Controller) -> dict[str, Any]:
     """The status document (its field names are a contract)."""
-    seen, state, running = controller.seen, controller.state, controller.running
+    seen, state = controller.seen, controller.state
+    actions = [
+        {
+            "kind": run.action.kind,
+            "agent": run.action.agent,
+            "step": run.step,
+            "started_at": _time(run.started_at),
+        }
+        for run in controller.runs.all
+    ]
     decision, lease = controller.decision, controller.lease
-    cooldown_ends = state.last_scaling_at + controller.settings.scaling_cooldown_s if state else 0.0
+    limits = controller.settings.limits
+    rest_s = max(limits.cooldown_up_s, limits.cooldown_down_s)
+    cooldown_ends = state.last_scaling_at + rest_s if state else 0.0
     agents = [
         {
             "name": agent.name,
@@ -174,14 +203,8 @@ def describe(controller: Controller) -> dict[str, Any]:
         }
         if decision
         else None,
-        "action": {
-            "kind": running.action.kind,
-            "agent": running.action.agent,
-            "step": running.step,
-            "started_at": _time(running.started_at),
-        }
-        if running
-        else None,
+        "action": actions[0] if actions else None,
+        "actions": actions,
         "blocked_by": controller.plan.blocked_by if controller.plan else None,
         "cooldown_ends_at": _time(cooldown_ends) if state and state.last_scaling_at else None,
         "floor": {"agents": state.floor, "ends_at": _time(state.floor_until)}
@@ -260,6 +283,17 @@ def _error(status: int, text: str, headers: Any = None) -> JSONResponse:
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _span(after: datetime | None, until: datetime | None) -> Span:
+    """Times without a zone are UTC, as in the answers. Answers end at the millisecond."""
+    start, end = (
+        at.replace(tzinfo=at.tzinfo or UTC).timestamp() if at else None for at in (after, until)
+    )
+    return (
+        ALWAYS[0] if start is None else start + 0.0005,
+        ALWAYS[1] if end is None else end + 0.0005,
+    )
 
 
 def _rounded(value: float | None) -> float | None:

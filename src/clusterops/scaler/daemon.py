@@ -4,29 +4,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from clusterops.errors import ClusterOpsError
-from clusterops.scaler.decide import decide
+from clusterops.scaler.decide import Decision, decide
 from clusterops.scaler.exporter import Exporter
 from clusterops.scaler.model import (
     Action,
-    Decision,
+    ActionKind,
+    ActionResult,
     Lease,
     Observation,
     Plan,
-    Policy,
     State,
     Trouble,
 )
+from clusterops.scaler.policy import Policy
 from clusterops.scaler.ports import Eyes, Hands
 from clusterops.scaler.reconcile import (
     Rules,
     Strikes,
+    acting_kind,
     after_failure,
     after_success,
     count_strikes,
@@ -35,6 +36,7 @@ from clusterops.scaler.reconcile import (
     suspected,
 )
 from clusterops.scaler.record import alarms_of, failure_text, tick_record
+from clusterops.scaler.runs import Run, Runs
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import Store
 
@@ -46,15 +48,6 @@ SAFETY_STOPS = ("load_balancer_unreachable", "server_manager_unreachable", "many
 
 class HeldError(ClusterOpsError):
     """Someone else holds the scaler."""
-
-
-@dataclass
-class Running:
-    """The action in progress. ``step`` is the playbook's task."""
-
-    action: Action
-    started_at: float
-    step: str = "starting"
 
 
 class Controller:
@@ -74,18 +67,18 @@ class Controller:
         self.exporter = Exporter()
         self.exporter.limits(settings.agents_min, settings.agents_max)
         self._eyes = eyes
-        self._hands = hands
         self._policy = policy
         self._clock = clock
         self._wake = asyncio.Event()
         self._strikes: dict[str, Strikes] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._without_effect: Action | None = None  # succeeded just now; must not be due again
+        self.runs = Runs(hands, self._ended)
+        # Succeeded just now; must not be due again.
+        self._without_effect: dict[str, Action] = {}
         self._pruned_at = 0.0
         self._released_at = 0.0
         self.state: State | None = store.load()
         self._lease = store.load_lease()
-        self.running: Running | None = None
+        self._memory = store.load_memory()
         self.seen: Observation | None = None
         self.last_known: Observation | None = None
         self.decision: Decision | None = None
@@ -112,7 +105,8 @@ class Controller:
     def mode(self) -> str:
         if self.lease:
             return "held"
-        return "paused" if any(name in SAFETY_STOPS for name in self.alarms) else "auto"
+        stopped = any(name in SAFETY_STOPS for name in self.alarms)
+        return "paused" if stopped or (self.state and self.state.paused) else "auto"
 
     def healthy(self, name: str) -> bool:
         """Whether the last look found an agent fit to serve."""
@@ -130,6 +124,18 @@ class Controller:
         )
         self.event("desired", f"asked for: {count}", desired=count)
         self.wake()
+
+    def pause(self, paused: bool) -> bool:
+        """Stop deciding, or go on; agents that die are still replaced. False for no change."""
+        before = bool(self.state and self.state.paused)
+        if paused == before:
+            return False
+        self.store.save(paused=paused)
+        if self.state:
+            self.state = replace(self.state, paused=paused)
+        self.event("paused" if paused else "resumed", "by request")
+        self.wake()
+        return True
 
     def hold(self, holder: str, ttl_s: float) -> Lease:
         """Start no new action for ``ttl_s``.
@@ -190,9 +196,8 @@ class Controller:
                 waking.cancel()
         finally:
             stopping.cancel()
-            if self._task:
-                self._hands.cancel()
-                await asyncio.wait({self._task}, timeout=10.0)
+            self.runs.cancel()
+            await self.runs.wait(10.0)
 
     async def _guarded_tick(self) -> float:
         try:
@@ -209,9 +214,9 @@ class Controller:
         """One round: look, eject what is dead, decide, write down, start an action."""
         began = time.monotonic()
         # An action that ends during the look makes the look a picture of the past.
-        acted = self.running is not None
+        busy = self.runs.busy
         seen = await self._eyes.observe()
-        acting = acted or self.running is not None
+        busy |= self.runs.busy
         now = self._clock()
         self.seen = seen
         if seen.servers_known:
@@ -221,7 +226,7 @@ class Controller:
             self._raise_alarms(seen, Plan())
             return
         state = self._state()
-        before = plan(state.desired, seen, state, self._strikes, now, self._rules, acting=acting)
+        before = plan(state.desired, seen, state, self._strikes, now, self._rules, busy)
         await self._eject(before)
         self._raise_alarms(seen, before)
         stop = next((name for name in SAFETY_STOPS if name in self.alarms), None)
@@ -231,10 +236,13 @@ class Controller:
             state,
             now,
             self.settings.limits,
-            acting=acting,
+            self._memory,
+            acting=acting_kind(busy),
             safety_stop=stop,
         )
+        before_decision = state
         self.decision, self.decided_at = decision, now
+        self._memory = decision.memory
         if decision.desired != state.desired:
             # Written before anything is done: a restart goes on towards the same number.
             self._remember(desired=decision.desired, last_scaling_at=now)
@@ -245,27 +253,33 @@ class Controller:
                 direction=decision.direction,
             )
         state = self._state()
-        next_plan = plan(state.desired, seen, state, self._strikes, now, self._rules, acting=acting)
+        next_plan = plan(state.desired, seen, state, self._strikes, now, self._rules, busy)
         self.plan = next_plan
-        if not acting:
-            last, self._without_effect = self._without_effect, None
-            action = None if before.ejects else next_plan.action
-            if action and last and (action.kind, action.agent) == (last.kind, last.agent):
-                self._fail(action, "the playbook succeeded, but the agent is as it was before")
-            elif action:
-                self._start(action)
+        for run in self.runs.cancel(next_plan.cancels):
+            self.event("cancelling", "it is wanted again", run.action.agent)
+        await self._restore(next_plan.restores, seen)
+        self._begin(() if before.ejects else next_plan.actions, busy)
         self.exporter.desired.set(state.desired)
         self.exporter.tick(seen, time.monotonic() - began, self.mode, len(self.alarms))
-        self.store.add_tick(now, tick_record(seen, decision, next_plan, state))
+        self.store.add_tick(
+            now,
+            tick_record(
+                seen,
+                decision,
+                next_plan,
+                before_decision,
+                acting=acting_kind(busy),
+                safety_stop=stop,
+            ),
+            self._memory,
+        )
         if now - self._pruned_at > _PRUNE_EVERY_S:
             self._pruned_at = now
             self.store.prune(now - self.settings.ticks_kept_s, self.settings.events_kept)
 
     async def close(self) -> None:
         """Wait for the action in progress (tests; ``run`` ends it by itself)."""
-        if self._task:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self.runs.wait()
 
     # --- the parts of a tick ---------------------------------------------------------------
 
@@ -282,7 +296,9 @@ class Controller:
         if desired is None:
             return False
         self.store.save(desired=desired)
-        self.state = State(desired, last_scaling_at=self._released_at)
+        self.state = State(
+            desired, last_scaling_at=self._released_at, paused=self.store.load_paused()
+        )
         self.event("desired", f"starting with {desired}", desired=desired)
         return True
 
@@ -313,44 +329,55 @@ class Controller:
             for name, text in current.items()
         }
 
+    def _begin(self, actions: tuple[Action, ...], busy: Mapping[str, ActionKind]) -> None:
+        for action in actions:
+            last = self._without_effect.get(action.agent)
+            if last and last.kind == action.kind:
+                self._fail(action, "the playbook succeeded, but the agent is as it was before")
+            else:
+                self._start(action)
+        # What a look during an action shows of its agent says nothing about the action.
+        for name in self._without_effect.keys() - busy.keys():
+            del self._without_effect[name]
+
     def _start(self, action: Action) -> None:
         now = self._clock()
         self._remember(last_scaling_at=now)
         self.event("started", f"{action.kind}: {action.reason}", action.agent, action=action.kind)
-        self.running = Running(action, now)
-        self._task = asyncio.create_task(self._act(self.running))
+        self.runs.start(action, now)
 
-    async def _act(self, running: Running) -> None:
-        action = running.action
-
-        def on_step(step: str) -> None:
-            running.step = step
-
-        try:
-            result = await self._hands.run(action, on_step)
-            self.exporter.action(action.kind, result)
+    async def _restore(self, agents: tuple[str, ...], seen: Observation) -> None:
+        addresses = {agent.name: agent.pool_address or "" for agent in seen.agents}
+        for name in agents:
+            try:
+                await self._eyes.restore(name, addresses[name])
+            except ClusterOpsError as error:
+                self.event("failed", f"could not be put back into service: {error}", name)
+                continue
             self._remember(last_scaling_at=self._clock())
-            if result.ok:
-                self._without_effect = action
-                self._set_trouble(
-                    action.agent, after_success(self._trouble(action.agent), action.kind)
-                )
-                self.event(
-                    "finished",
-                    f"{action.kind} took {result.seconds:.1f} s",
-                    action.agent,
-                    action=action.kind,
-                    **result.as_dict(),
-                )
-            else:
-                self._fail(action, failure_text(result), **result.as_dict())
+            self.event("restored", "it was draining, and is in service again", name)
             self.wake()
-        except Exception:
-            _LOG.exception("%s %s could not be finished", action.kind, action.agent)
+
+    def _ended(self, run: Run, result: ActionResult | None) -> None:
+        action = run.action
+        if result is None:
             self.exporter.error()
-        finally:
-            self.running = None
-            self._task = None
+            return
+        self.exporter.action(action.kind, result)
+        self._remember(last_scaling_at=self._clock())
+        details = {"action": action.kind, **result.as_dict()}
+        if result.ok:
+            self._without_effect[action.agent] = action
+            self._set_trouble(action.agent, after_success(self._trouble(action.agent), action.kind))
+            self.event(
+                "finished", f"{action.kind} took {result.seconds:.1f} s", action.agent, **details
+            )
+        elif result.cancelled:
+            self.event("cancelled", f"{action.kind} was called off", action.agent, **details)
+        else:
+            details.pop("action")
+            self._fail(action, failure_text(result), **details)
+        self.wake()
 
     def _fail(self, action: Action, why: str, **data: object) -> None:
         now = self._clock()

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
-from clusterops.scaler.model import (
-    Decision,
-    Limits,
-    Observation,
-    Policy,
-    Recommendation,
-    State,
-)
+from dataclasses import dataclass, replace
+
+from clusterops.scaler.guards import Guard, against_down, against_up, agents
+from clusterops.scaler.memory import NO_MEMORY, Memory
+from clusterops.scaler.model import ActionKind, Limits, Observation, State
+from clusterops.scaler.policy import Direction, Policy, Recommendation, Situation, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many agents are wanted now, and why (not); ``memory`` is for the next decision."""
+
+    desired: int
+    direction: Direction
+    reason: str
+    verdicts: tuple[Verdict, ...] = ()
+    blocked_by: str | None = None
+    wished: int | None = None
+    memory: Memory = NO_MEMORY
 
 
 def decide(
@@ -19,80 +30,102 @@ def decide(
     state: State,
     now: float,
     limits: Limits,
+    memory: Memory = NO_MEMORY,
     *,
-    acting: bool = False,
+    acting: ActionKind | None = None,
     safety_stop: str | None = None,
 ) -> Decision:
     """Say how many agents are wanted now.
 
-    ``acting`` is whether a playbook is running; ``safety_stop`` names an alarm that forbids
-    any change. The result differs from ``state.desired`` by one at most, unless the limits
-    themselves were moved.
+    ``acting`` says what kind of action is under way; ``safety_stop`` names an alarm that
+    forbids any change.
     """
-    low, high = limits.agents_min, limits.agents_max
+    memory = memory.after_look(observation, now, limits)
+    situation = Situation(observation, state.desired, now, memory.warm(now, limits.warmup_s))
+    wish = policy.recommend(situation)
+    stay = Decision(state.desired, "none", "", wish.verdicts, memory=memory)
+    if state.paused:
+        return replace(stay, reason="scaling is paused", blocked_by="paused")
+    low, high = _bounds(wish, limits)
     clamped = min(max(state.desired, low), high)
     if clamped != state.desired:
-        return Decision(
-            clamped,
-            "up" if clamped > state.desired else "down",
-            f"the limits are now {low} to {_agents(high)}",
-        )
+        reason = f"the limits are now {low} to {agents(high)}"
+        return _changed(replace(stay, reason=reason, wished=clamped), state, now, limits)
     if safety_stop:
-        return Decision(
-            state.desired, "none", f"nothing is changed: {safety_stop}", (), safety_stop
-        )
-    wish = policy.recommend(observation, now)
+        return replace(stay, reason=f"nothing is changed: {safety_stop}", blocked_by=safety_stop)
+    wished = min(max(wish.target(state.desired), low), high)
+    memory = memory.after_wish(now, wish.target(state.desired))
+    stay = replace(stay, reason=wish.reason, memory=memory, wished=wish.target(state.desired))
     if wish.direction == "none":
-        return Decision(state.desired, "none", wish.reason, wish.verdicts, wish.blocked_by)
-    guard = _guard(wish, observation, state, now, limits, acting)
+        return _without_wish(policy, situation, wish, stay, limits)
+    settled = memory.stabilised(state.desired, wished, now, limits)
+    guard = _guard(wish, situation, state, limits, low, high, acting)
+    if not guard and settled == state.desired:
+        guard = Guard("stabilization", _unsettled(wish.direction, limits))
+    up = wish.direction == "up"
+    room = memory.room(
+        state.desired, now, limits.up_rate if up else limits.down_rate, 1 if up else -1
+    )
+    if not guard and room == 0:
+        guard = Guard("rate", "the number of agents has changed enough for the moment")
     if guard:
-        name, why = guard
-        return Decision(
-            state.desired, "none", f"{wish.reason}, but {why}", wish.verdicts, blocked_by=name
-        )
-    step = 1 if wish.direction == "up" else -1
-    return Decision(state.desired + step, wish.direction, wish.reason, wish.verdicts)
+        return replace(stay, reason=f"{wish.reason}, but {guard.why}", blocked_by=guard.name)
+    step = min(abs(settled - state.desired), room)
+    return _changed(
+        replace(stay, wished=state.desired + (step if up else -step)), state, now, limits
+    )
+
+
+def _bounds(wish: Recommendation, limits: Limits) -> tuple[int, int]:
+    """What holds now: a policy may narrow agents_min and agents_max, never widen them."""
+    fences = (limits.agents_min, limits.agents_max)
+    low = fences[0] if wish.low is None else min(max(wish.low, fences[0]), fences[1])
+    high = fences[1] if wish.high is None else min(max(wish.high, fences[0]), fences[1])
+    return low, max(low, high)
+
+
+def _changed(stay: Decision, state: State, now: float, limits: Limits) -> Decision:
+    """The decision for the number that is left after every guard."""
+    wanted = stay.desired if stay.wished is None else stay.wished
+    if limits.dry_run:
+        reason = f"{stay.reason}; this is a dry run: {wanted} would be wanted"
+        return replace(stay, reason=reason, blocked_by="dry_run")
+    return replace(
+        stay,
+        desired=wanted,
+        direction="up" if wanted > state.desired else "down",
+        memory=stay.memory.after_change(now, wanted - state.desired),
+    )
+
+
+def _without_wish(
+    policy: Policy, situation: Situation, wish: Recommendation, stay: Decision, limits: Limits
+) -> Decision:
+    """No change; says so when only agents that have just come are the reason."""
+    warming = sorted({agent.name for agent in situation.serving} - situation.warm)
+    if warming and not wish.blocked_by:
+        everybody = frozenset(agent.name for agent in situation.serving)
+        otherwise = policy.recommend(replace(situation, warm=everybody))
+        if otherwise.direction != "none":
+            why = f"{', '.join(warming)} came less than {limits.warmup_s:g} s ago"
+            return replace(stay, reason=f"{otherwise.reason}, but {why}", blocked_by="warm_up")
+    return replace(stay, blocked_by=wish.blocked_by)
 
 
 def _guard(
     wish: Recommendation,
-    observation: Observation,
+    situation: Situation,
     state: State,
-    now: float,
     limits: Limits,
-    acting: bool,
-) -> tuple[str, str] | None:
-    """The first guard that stands against a wish: (its name, the reason in words)."""
-    serving = len(observation.in_service)
-    if state.held(now) and state.lease:
-        return "held", f"'{state.lease.holder}' holds the scaler"
-    if acting:
-        return "action_in_progress", "an action is in progress"
+    low: int,
+    high: int,
+    acting: ActionKind | None,
+) -> Guard | None:
     if wish.direction == "up":
-        if state.desired >= limits.agents_max:
-            return "max", f"{_agents(state.desired)} is the maximum"
-        if serving < state.desired:
-            return "converging", f"only {serving} of {_agents(state.desired)} in service yet"
-    else:
-        if state.desired <= limits.agents_min:
-            return "min", f"{_agents(state.desired)} is the minimum"
-        if state.desired <= state.effective_floor(now):
-            left = state.floor_until - now
-            return "hold_floor", f"{_were_asked(state.floor)} ({left:.0f} s left)"
-        if serving > state.desired:
-            return "converging", f"{serving} in service, {state.desired} wanted"
-        if any(not agent.has_metrics for agent in observation.in_service):
-            return "missing_metrics", "metrics are missing"  # whatever the policy is
-    left = state.last_scaling_at + limits.cooldown_s - now
-    # A time stamp from the future (the clock was set back) must not freeze the scaler.
-    if 0 < left <= limits.cooldown_s:
-        return "cooldown", f"the cooldown lasts {left:.0f} s more"
-    return None
+        return next(against_up(situation, state, limits, high, acting), None)
+    return next(against_down(situation, state, limits, low, acting), None)
 
 
-def _agents(count: int) -> str:
-    return "1 agent" if count == 1 else f"{count} agents"
-
-
-def _were_asked(count: int) -> str:
-    return f"{_agents(count)} {'was' if count == 1 else 'were'} asked for"
+def _unsettled(direction: Direction, limits: Limits) -> str:
+    window = limits.stabilization_up_s if direction == "up" else limits.stabilization_down_s
+    return f"that was not so for all of the last {window:g} s"

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-Direction = Literal["up", "down", "none"]
 PoolState = Literal["in_service", "draining", "out"]
 ActionKind = Literal["scale_up", "scale_down"]
 
@@ -84,12 +83,28 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """By how much the number of agents may change within a period: the larger of the two."""
+
+    agents: int
+    percent: float = 0.0
+    period_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """The fences around every decision."""
+    """The fences around every decision. Times in seconds."""
 
     agents_min: int
     agents_max: int
-    cooldown_s: float
+    cooldown_up_s: float
+    cooldown_down_s: float
+    stabilization_up_s: float = 0.0
+    stabilization_down_s: float = 0.0
+    up_rate: Rate = Rate(4, 100.0)
+    down_rate: Rate = Rate(1)
+    warmup_s: float = 0.0
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +133,7 @@ class State:
     floor_until: float = 0.0
     last_scaling_at: float = 0.0
     lease: Lease | None = None
+    paused: bool = False
     troubles: dict[str, Trouble] = field(default_factory=dict)
 
     def effective_floor(self, now: float) -> int:
@@ -125,48 +141,6 @@ class State:
 
     def held(self, now: float) -> bool:
         return self.lease is not None and now < self.lease.until
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one rule said about one number."""
-
-    rule: str
-    value: float | None
-    limit: float
-    fired: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """A policy's wish, before any guard."""
-
-    direction: Direction
-    reason: str
-    verdicts: tuple[Verdict, ...] = ()
-    blocked_by: str | None = None
-
-
-class Policy(Protocol):
-    """What a plug-in behind the entry point group ``clusterops.policies`` provides.
-
-    The class is called with the scaler's settings as keywords that the policy may pick from.
-    """
-
-    def recommend(self, observation: Observation, now: float) -> Recommendation:
-        """Say whether more or fewer agents are needed. Pure; must not keep state."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """How many agents are wanted now, and why (not)."""
-
-    desired: int
-    direction: Direction
-    reason: str
-    verdicts: tuple[Verdict, ...] = ()
-    blocked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +162,24 @@ class Eject:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do next. At most one action; ``blocked_by`` says why there is none."""
+    """What to do next; ``blocked_by`` says why nothing is started.
+
+    Attributes:
+        restores: agents that drain, are fit to serve, and are wanted again.
+        cancels: agents that are being taken down, and are wanted again.
+    """
 
     ejects: tuple[Eject, ...] = ()
-    action: Action | None = None
+    actions: tuple[Action, ...] = ()
     blocked_by: str | None = None
     alarms: dict[str, str] = field(default_factory=dict)
+    restores: tuple[str, ...] = ()
+    cancels: tuple[str, ...] = ()
+
+    @property
+    def action(self) -> Action | None:
+        """The first of the actions."""
+        return self.actions[0] if self.actions else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +192,7 @@ class ActionResult:
     failed_task: str | None = None
     failed_host: str | None = None
     message: str | None = None
+    cancelled: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {

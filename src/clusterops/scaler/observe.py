@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
 import time
@@ -20,9 +21,12 @@ import aiohttp
 from clusterops.errors import ClusterOpsError
 from clusterops.scaler.model import Agent, Application, Observation, PoolState, agent_number
 from clusterops.scaler.settings import ScalerSettings
+from clusterops.scaler.sweep import Getter, ShortageError
 
-BODY_LIMIT = 64 * 1024
+_LOG = logging.getLogger(__name__)
+LIST_LIMIT = 4 * 1024 * 1024  # a listing of 10,000 agents
 STALE_AFTER_S = 30.0
+_CHUNK = 64 * 1024
 
 
 class ProbeError(ClusterOpsError):
@@ -37,6 +41,7 @@ class Observer:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._deployment = DeploymentFile(settings.deployment_file)
+        self._getter = Getter(settings.sweep_timeout_s)
 
     async def close(self) -> None:
         if self._session:
@@ -55,9 +60,12 @@ class Observer:
         known_pool = None if isinstance(pool, ProbeError) else pool
         agents = _merge(known_servers, known_pool, self._settings.agents_max)
         swept = await asyncio.gather(*(self._sweep(agent, application) for agent in agents))
+        spared = sum(agent is None for agent in swept)
+        if spared:
+            _LOG.warning("%d agents were not asked: no connection to spare", spared)
         return Observation(
             at=self._clock(),
-            agents=tuple(swept),
+            agents=tuple(new or old for new, old in zip(swept, agents, strict=True)),
             servers_known=known_servers is not None,
             pool_known=known_pool is not None,
             application=application,
@@ -71,9 +79,25 @@ class Observer:
             ProbeError: the load balancer did not confirm it.
         """
         url = f"{self._settings.load_balancer_admin_url}/agents/{agent}"
-        status, _, _ = await self._request("DELETE", url, self._settings.sweep_timeout_s)
+        status, _ = await self._request("DELETE", url, self._settings.sweep_timeout_s)
         if status not in (200, 202, 204, 404):
             raise ProbeError(f"load balancer: DELETE {url} answered {status}")
+
+    async def restore(self, agent: str, address: str) -> None:
+        """Put a draining agent back into service, at the address that the pool has.
+
+        Raises:
+            ProbeError: the load balancer did not confirm it.
+        """
+        url = f"{self._settings.load_balancer_admin_url}/agents/{agent}"
+        status, _ = await self._request(
+            "PUT",
+            url,
+            self._settings.sweep_timeout_s,
+            content={"address": address, "state": "in_service"},
+        )
+        if status not in (200, 201, 204):
+            raise ProbeError(f"load balancer: PUT {url} answered {status}")
 
     # --- the parts -----------------------------------------------------------------------
 
@@ -85,7 +109,6 @@ class Observer:
                 url,
                 self._settings.server_manager_timeout_s,
                 {"Authorization": f"Bearer {token}"},
-                limit=4 * BODY_LIMIT,
             )
             return parse_servers(body)
         except ProbeError as error:
@@ -98,50 +121,47 @@ class Observer:
         except ProbeError as error:
             return ProbeError(f"load balancer: {error}")
 
-    async def _sweep(self, agent: Agent, application: Application | None) -> Agent:
+    async def _sweep(self, agent: Agent, application: Application | None) -> Agent | None:
+        """The agent with what it told; None where it could not be asked."""
         address = agent.address
         if agent.in_pool and agent.pool_address:
             # The address that gets the traffic is the one whose health matters.
             address = agent.pool_address.rsplit(":", 1)[0]
         if not address or agent.state not in (None, "running"):
             return agent
-        metrics, ready = await asyncio.gather(
-            self._metrics(address), self._ready(address, application)
-        )
+        try:
+            metrics, ready = await asyncio.gather(
+                self._metrics(address), self._ready(address, application)
+            )
+        except ShortageError:
+            return None
         cpu, memory = metrics or (None, None)
         return replace(agent, swept=True, cpu_percent=cpu, memory_percent=memory, ready=ready)
 
     async def _metrics(self, address: str) -> tuple[float, float] | None:
-        url = f"http://{address}:{self._settings.metrics_port}/metrics"
-        try:
-            status, headers, body = await self._request("GET", url, self._settings.sweep_timeout_s)
-        except ProbeError:
+        answer = await self._getter.get(address, self._settings.metrics_port, "/metrics")
+        if answer is None or answer.status != 200:
             return None
-        return parse_metrics(body, headers.get("Date"), self._clock()) if status == 200 else None
+        return parse_metrics(answer.body, answer.headers.get("date"), self._clock())
 
     async def _ready(self, address: str, application: Application | None) -> bool | None:
         if application is None:
             return None
-        url = f"http://{address}:{application.port}{application.ready_path}"
-        try:
-            status, _, _ = await self._request("GET", url, self._settings.sweep_timeout_s)
-        except ProbeError:
-            return False
-        return status == 200
+        answer = await self._getter.get(address, application.port, application.ready_path)
+        return answer is not None and answer.status == 200
 
     async def _json(
         self,
         url: str,
         timeout_s: float,
         headers: dict[str, str] | None = None,
-        limit: int = BODY_LIMIT,
     ) -> Any:
-        status, _, body = await self._request("GET", url, timeout_s, headers, limit)
+        status, body = await self._request("GET", url, timeout_s, headers)
         if status != 200:
             raise ProbeError(f"{url} answered {status}")
         try:
             return json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ProbeError(f"{url} did not answer JSON") from error
 
     async def _request(
@@ -150,11 +170,11 @@ class Observer:
         url: str,
         timeout_s: float,
         headers: dict[str, str] | None = None,
-        limit: int = BODY_LIMIT,
-    ) -> tuple[int, dict[str, str], bytes]:
+        content: dict[str, str] | None = None,
+    ) -> tuple[int, bytearray]:
         """One request within ``timeout_s`` altogether, however slowly the answer drips."""
         if self._session is None:
-            # A kept-alive connection would make an application's graceful stop wait for it.
+            # One request of each kind per tick: a connection would be idle nearly always.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
                 headers={"User-Agent": "clusterops-scaler", "Accept": "application/json"},
@@ -164,15 +184,15 @@ class Observer:
             async with (
                 asyncio.timeout(timeout_s),
                 self._session.request(
-                    method, url, headers=headers, allow_redirects=False
+                    method, url, headers=headers, json=content, allow_redirects=False
                 ) as answer,
             ):
-                body = b""
-                async for chunk in answer.content.iter_chunked(BODY_LIMIT):
+                body = bytearray()
+                async for chunk in answer.content.iter_chunked(_CHUNK):
                     body += chunk
-                    if len(body) > limit:
-                        raise ProbeError(f"{url} answered more than {limit} bytes")
-                return answer.status, dict(answer.headers), body
+                    if len(body) > LIST_LIMIT:
+                        raise ProbeError(f"{url} answered more than {LIST_LIMIT} bytes")
+                return answer.status, body
         except TimeoutError as error:
             raise ProbeError(f"{url} did not answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

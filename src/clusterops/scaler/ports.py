@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,14 +21,20 @@ class Eyes(Protocol):
         """Take an agent out of the pool; raises ClusterOpsError where that fails."""
         ...
 
+    async def restore(self, agent: str, address: str) -> None:
+        """Put a draining agent back into service; raises ClusterOpsError where that fails."""
+        ...
+
 
 class Hands(Protocol):
     """What the loop needs of an Actuator."""
 
-    async def run(self, action: Action, on_step: Callable[[str], None]) -> ActionResult:
-        """Do an action to its end, telling its steps; does not raise."""
-        ...
+    async def run(
+        self, action: Action, on_step: Callable[[str], None], cancel: threading.Event
+    ) -> ActionResult:
+        """Do an action to its end, telling its steps; does not raise.
 
-    def cancel(self) -> None:
-        """Make an action in progress end soon."""
+        ``cancel`` makes it end soon; it then reports a failure. Several may run at once, each
+        for another agent.
+        """
         ...

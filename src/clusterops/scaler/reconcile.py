@@ -14,6 +14,7 @@ from clusterops.scaler.model import (
     DEAD_STATES,
     OFF_STATES,
     Action,
+    ActionKind,
     Agent,
     Eject,
     Observation,
@@ -40,6 +41,7 @@ class Rules:
     unready_sweeps: int = 6
     backoff_s: float = 5.0
     backoff_limit_s: float = 120.0
+    actions_at_once: int = 3
     quarantine_failures: int = 3
     quarantine_s: float = 600.0
 
@@ -65,6 +67,12 @@ def count_strikes(before: Mapping[str, Strikes], seen: Observation) -> dict[str,
 def suspected(strikes: Mapping[str, Strikes]) -> bool:
     """Whether a second look should come soon."""
     return any(strike.silent for strike in strikes.values())
+
+
+def acting_kind(busy: Mapping[str, ActionKind]) -> ActionKind | None:
+    """What is under way, for the decision: more agents, or else fewer."""
+    kinds = set(busy.values())
+    return "scale_up" if "scale_up" in kinds else next(iter(kinds), None)
 
 
 def after_failure(trouble: Trouble, kind: str, now: float, rules: Rules) -> Trouble:
@@ -100,15 +108,19 @@ def plan(
     strikes: Mapping[str, Strikes],
     now: float,
     rules: Rules,
-    *,
-    acting: bool = False,
+    busy: Mapping[str, ActionKind] | None = None,
 ) -> Plan:
-    """The next step towards ``desired`` agents in service."""
+    """The next steps towards ``desired`` agents in service.
+
+    Args:
+        busy: the agents that an action is under way for; nothing else is begun on them.
+    """
+    busy = busy or {}
     if not seen.pool_known:
         return Plan(blocked_by="load_balancer_unreachable")
     ejects, alarms = _ejects(seen, strikes, rules)
     if not seen.servers_known:
-        return Plan(ejects, None, "server_manager_unreachable", alarms)
+        return Plan(ejects, (), "server_manager_unreachable", alarms)
     wanted = choose(desired, seen, state, now, rules)
     if len(wanted) < desired:
         alarms["not_enough_agents"] = (
@@ -116,15 +128,22 @@ def plan(
             "the others failed repeatedly and are set aside for a while"
         )
     if "many_unhealthy" in alarms:
-        return Plan(ejects, None, "many_unhealthy", alarms)
-    if acting:
-        return Plan(ejects, None, "action_in_progress", alarms)
+        return Plan(ejects, (), "many_unhealthy", alarms)
+    chosen = frozenset(wanted)
+    cancels = tuple(name for name in wanted if busy.get(name) == "scale_down")
     if state.held(now):
-        return Plan(ejects, None, "held", alarms)
+        return Plan(ejects, (), "held", alarms, cancels=cancels)
     if ejects:
-        return Plan(ejects, None, "ejecting", alarms)  # look again before acting
-    action, blocked = _next_action(wanted, seen, state, now)
-    return Plan((), action, blocked, alarms)
+        return Plan(ejects, (), "ejecting", alarms, cancels=cancels)  # look again before acting
+    restores = tuple(
+        agent.name
+        for agent in seen.agents
+        if agent.name in chosen and agent.name not in busy and _drains_in_good_health(agent)
+    )
+    if restores:
+        return Plan((), (), "restoring", alarms, restores, cancels)
+    actions, blocked = _next_actions(chosen, seen, state, now, rules, busy)
+    return Plan((), actions, blocked, alarms, cancels=cancels)
 
 
 def choose(
@@ -145,28 +164,51 @@ def choose(
     return tuple(agent.name for agent in ranked[:desired] if rank(agent)[0] < 9)
 
 
-def _next_action(
-    wanted: tuple[str, ...], seen: Observation, state: State, now: float
-) -> tuple[Action | None, str | None]:
-    blocked: str | None = None
+def _next_actions(
+    wanted: frozenset[str],
+    seen: Observation,
+    state: State,
+    now: float,
+    rules: Rules,
+    busy: Mapping[str, ActionKind],
+) -> tuple[tuple[Action, ...], str | None]:
+    """Several up at once, one down at a time, and capacity first."""
+    blocked = "action_in_progress" if busy else None
     agents = sorted(seen.agents, key=lambda agent: agent.number)
-    for agent in agents:  # capacity first
-        if agent.name not in wanted or _serves(agent):
+    ups = []
+    for agent in agents:
+        if agent.name not in wanted or _serves(agent) or agent.name in busy:
             continue
         if seen.application is None:
             blocked = blocked or "no_deployment"
         elif _waits(state, agent.name, now):
             blocked = blocked or "backoff"
         else:
-            return Action("scale_up", agent.name, _why_up(agent)), None
+            ups.append(Action("scale_up", agent.name, _why_up(agent)))
+    free = max(rules.actions_at_once - len(busy), 0)
+    if ups and free:
+        return tuple(ups[:free]), None
+    if busy or ups:
+        return (), blocked
     for agent in reversed(agents):  # the highest number leaves first
         if agent.name in wanted or not _costs(agent):
             continue
         if _waits(state, agent.name, now):
             blocked = blocked or "backoff"
         else:
-            return Action("scale_down", agent.name, _why_down(agent)), None
-    return None, blocked
+            return (Action("scale_down", agent.name, _why_down(agent)),), None
+    return (), blocked
+
+
+def _drains_in_good_health(agent: Agent) -> bool:
+    """Whether it can be put back as it is: its application has not been stopped yet."""
+    return (
+        agent.pool == "draining"
+        and agent.state == "running"
+        and agent.ready is True
+        and agent.has_metrics
+        and not agent.moved
+    )
 
 
 def _serves(agent: Agent) -> bool:

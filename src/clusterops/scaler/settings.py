@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from clusterops.config import scaling_contradictions
+from clusterops.config import PolicyEntry, scaling_contradictions
 from clusterops.errors import UsageError
-from clusterops.scaler.model import Limits
+from clusterops.scaler.model import Limits, Rate
 from clusterops.scaler.reconcile import Rules
 
 _CONFIG = Path("/etc/clusterops")
@@ -45,6 +45,7 @@ class ScalerSettings(BaseModel):
     agents_min: Annotated[int, Field(ge=0, le=50)] = 1
     agents_max: Annotated[int, Field(ge=1, le=50)] = 4
     scaling_policy: str = "threshold"
+    scaling_policies: tuple[PolicyEntry, ...] = ()
     scaling_interval_s: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     scaling_cooldown_s: Seconds = 30.0
     scaling_hold_s: Seconds = 300.0
@@ -52,6 +53,17 @@ class ScalerSettings(BaseModel):
     scale_up_memory_percent: Percent = 80.0
     scale_down_cpu_percent: Percent = 30.0
     scale_down_memory_percent: Percent = 40.0
+    scale_up_cooldown_s: Seconds | None = None
+    scale_down_cooldown_s: Seconds | None = None
+    scale_up_stabilization_s: Seconds = 0.0
+    scale_down_stabilization_s: Seconds = 0.0
+    scale_up_rate_agents: Annotated[int, Field(ge=1, le=50)] = 4
+    scale_up_rate_percent: Annotated[float, Field(ge=0, le=1000)] = 100.0
+    scale_down_rate_agents: Annotated[int, Field(ge=1, le=50)] = 1
+    scale_down_rate_percent: Percent = 0.0
+    scaling_rate_period_s: Annotated[float, Field(ge=1, le=3600)] = 15.0
+    scaling_warmup_s: Seconds = 15.0
+    scaling_dry_run: bool = False
 
     metrics_port: Port = 5100
     sweep_timeout_s: Annotated[float, Field(gt=0, le=60)] = 3.0
@@ -64,6 +76,7 @@ class ScalerSettings(BaseModel):
     inventory: Path = _CONFIG / "inventory"
     ansible_config: Path = _CONFIG / "ansible.cfg"
     action_timeout_s: Annotated[float, Field(ge=1, le=3600)] = 300.0
+    actions_at_once: Annotated[int, Field(ge=1, le=50)] = 3
     backoff_s: Seconds = 5.0
     backoff_limit_s: Seconds = 120.0
     quarantine_failures: Annotated[int, Field(ge=1, le=100)] = 3
@@ -82,7 +95,27 @@ class ScalerSettings(BaseModel):
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.agents_min, self.agents_max, self.scaling_cooldown_s)
+        def own(value: float | None, common: float) -> float:
+            return common if value is None else value
+
+        return Limits(
+            agents_min=self.agents_min,
+            agents_max=self.agents_max,
+            cooldown_up_s=own(self.scale_up_cooldown_s, self.scaling_cooldown_s),
+            cooldown_down_s=own(self.scale_down_cooldown_s, self.scaling_cooldown_s),
+            stabilization_up_s=self.scale_up_stabilization_s,
+            stabilization_down_s=self.scale_down_stabilization_s,
+            up_rate=Rate(
+                self.scale_up_rate_agents, self.scale_up_rate_percent, self.scaling_rate_period_s
+            ),
+            down_rate=Rate(
+                self.scale_down_rate_agents,
+                self.scale_down_rate_percent,
+                self.scaling_rate_period_s,
+            ),
+            warmup_s=self.scaling_warmup_s,
+            dry_run=self.scaling_dry_run,
+        )
 
     @property
     def rules(self) -> Rules:
@@ -92,6 +125,7 @@ class ScalerSettings(BaseModel):
             unready_sweeps=self.unready_sweeps,
             backoff_s=self.backoff_s,
             backoff_limit_s=self.backoff_limit_s,
+            actions_at_once=self.actions_at_once,
             quarantine_failures=self.quarantine_failures,
             quarantine_s=self.quarantine_s,
         )
@@ -117,6 +151,11 @@ def load_settings(path: Path) -> ScalerSettings:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path}: is not valid JSON: {error}") from error
+    return settings_from(data, str(path))
+
+
+def settings_from(data: Any, source: str) -> ScalerSettings:
+    """Check settings that came from ``source``. Raises UsageError as ``load_settings`` does."""
     try:
         return ScalerSettings.model_validate(data)
     except ValidationError as error:
@@ -131,4 +170,4 @@ def load_settings(path: Path) -> ScalerSettings:
                 problems.append(f"{key}: is missing")
             else:
                 problems.append(f"{key}: found {problem.get('input')!r}; {problem['msg']}")
-        raise UsageError(f"{path}: " + "; ".join(problems)) from error
+        raise UsageError(f"{source}: " + "; ".join(problems)) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterops.errors import ClusterOpsError
+from clusterops.scaler.memory import NO_MEMORY, Memory, memory_from
 from clusterops.scaler.model import Lease, State, Trouble
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ CREATE TABLE IF NOT EXISTS events (
   agent TEXT, message TEXT NOT NULL, data TEXT NOT NULL
 );
 """
+
+#: After the first of two times, up to and with the second.
+Span = tuple[float, float]
+ALWAYS: Span = (-1e300, 1e300)
 
 
 class Store:
@@ -73,6 +78,7 @@ class Store:
             floor_until=float(values.get("floor_until", 0.0)),
             last_scaling_at=float(values.get("last_scaling_at", 0.0)),
             lease=Lease(lease["holder"], lease["until"]) if lease else None,
+            paused=values.get("paused", False) is True,
             troubles={
                 agent: Trouble(**json.loads(text))
                 for agent, text in self._db.execute("SELECT * FROM troubles")
@@ -81,9 +87,21 @@ class Store:
 
     def load_lease(self) -> Lease | None:
         """The lease alone: it may exist before a desired number does."""
-        row = self._db.execute("SELECT value FROM state WHERE key = 'lease'").fetchone()
-        lease = json.loads(row[0]) if row else None
+        lease = self._value("lease")
         return Lease(lease["holder"], lease["until"]) if lease else None
+
+    def load_paused(self) -> bool:
+        """Whether somebody paused the scaler; that may be before a desired number exists."""
+        return self._value("paused") is True
+
+    def load_memory(self) -> Memory:
+        """What the last tick left for the next decision."""
+        value = self._value("memory")
+        return memory_from(value) if value else NO_MEMORY
+
+    def _value(self, key: str) -> Any:
+        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
 
     def save(self, **values: Any) -> None:
         """Set keys of the state (desired, floor, floor_until, last_scaling_at) together."""
@@ -106,9 +124,13 @@ class Store:
 
     # --- history -----------------------------------------------------------------------
 
-    def add_tick(self, at: float, data: dict[str, Any]) -> None:
+    def add_tick(self, at: float, data: dict[str, Any], memory: Memory) -> None:
+        """A tick's record, and what the next one has to know."""
         with self._write() as db:
             db.execute("INSERT INTO ticks (at, data) VALUES (?, ?)", (at, json.dumps(data)))
+            db.execute(
+                "INSERT OR REPLACE INTO state VALUES ('memory', ?)", (json.dumps(asdict(memory)),)
+            )
 
     def add_event(
         self, at: float, kind: str, message: str, agent: str | None = None, **data: Any
@@ -119,21 +141,26 @@ class Store:
                 (at, kind, agent, message, json.dumps(data)),
             )
 
-    def events(self, limit: int = 100, kind: str | None = None) -> list[dict[str, Any]]:
-        """The latest events, newest first."""
+    def events(
+        self, limit: int = 100, kind: str | None = None, *, span: Span = ALWAYS
+    ) -> list[dict[str, Any]]:
+        """The latest events of a span of time, newest first."""
         rows = self._db.execute(
             "SELECT id, at, kind, agent, message, data FROM events"
-            " WHERE ?1 IS NULL OR kind = ?1 ORDER BY id DESC LIMIT ?2",
-            (kind, limit),
+            " WHERE (?1 IS NULL OR kind = ?1) AND at > ?3 AND at <= ?4 ORDER BY id DESC LIMIT ?2",
+            (kind, limit, *span),
         )
         return [
             {"id": i, "at": at, "kind": k, "agent": agent, "message": text, **json.loads(data)}
             for i, at, k, agent, text, data in rows
         ]
 
-    def ticks(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The latest ticks, newest first."""
-        rows = self._db.execute("SELECT at, data FROM ticks ORDER BY id DESC LIMIT ?", (limit,))
+    def ticks(self, limit: int = 100, *, span: Span = ALWAYS) -> list[dict[str, Any]]:
+        """The latest ticks of a span of time, newest first."""
+        rows = self._db.execute(
+            "SELECT at, data FROM ticks WHERE at > ? AND at <= ? ORDER BY id DESC LIMIT ?",
+            (*span, limit),
+        )
         return [{"at": at, **json.loads(data)} for at, data in rows]
 
     def prune(self, ticks_before: float, events_kept: int) -> None:
@@ -181,11 +208,14 @@ def _check_content(db: sqlite3.Connection) -> None:
             json.loads(text)
         for (text,) in db.execute("SELECT value FROM troubles"):
             Trouble(**json.loads(text))
+        memory = db.execute("SELECT value FROM state WHERE key = 'memory'").fetchone()
+        if memory:
+            memory_from(json.loads(memory[0]))
         for key, kind in (("desired", int), ("floor", int), ("last_scaling_at", (int, float))):
             row = db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
             if row and not isinstance(json.loads(row[0]), kind):
                 raise ValueError(f"{key} is {row[0]}")
-    except (TypeError, ValueError, sqlite3.OperationalError) as error:
+    except (KeyError, TypeError, ValueError, sqlite3.OperationalError) as error:
         raise _Damaged(str(error)) from error
 
 

@@ -128,11 +128,11 @@ class Daemon:
         pytest.fail(f"not within {timeout_s:g} s; {self.cluster.hooks}\n{self.log[-4000:]}")
 
     def playbook_processes(self) -> list[int]:
-        mark = f"CLUSTEROPS_SCALER_RUN={self.state_dir.resolve()}".encode()
+        mark = f"CLUSTEROPS_SCALER_RUN={self.state_dir.resolve()}:".encode()
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
                     found.append(int(entry.name))
         return found
 

@@ -168,6 +168,17 @@ class _Handler(BaseHTTPRequestHandler):
         status = self.cluster.hook(what, name)
         self.reply(status, {"error": f"{what} is broken"} if status != 200 else {})
 
+    def do_PUT(self) -> None:
+        entry = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = self.path.rsplit("/", 1)[1]
+        with self.cluster.lock:
+            agent = self.cluster.agents[name]
+            if agent.state != "running" or not agent.app:
+                self.cluster.violations.append(f"{name} returned without being healthy")
+            self.cluster.hooks.append(f"restore {name}")
+            self.cluster.pool[name] = {"name": name, "in_flight": 0, **entry}
+        self.reply(200, {})
+
     def do_DELETE(self) -> None:
         with self.cluster.lock:
             self.cluster.pool.pop(self.path.rsplit("/", 1)[1], None)

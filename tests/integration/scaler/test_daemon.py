@@ -60,7 +60,7 @@ def test_load_brings_an_agent_and_idleness_sends_it_home(
 def test_the_current_step_is_told_and_hold_waits_for_it(
     cluster: FakeCluster, make_daemon: Make
 ) -> None:
-    daemon = make_daemon()
+    daemon = make_daemon(actions_at_once=1)
     daemon.up()
     cluster.slow["deploy"] = 2.0
     daemon.call("POST", "/api/v1/desired", {"desired": 3})
@@ -219,3 +219,42 @@ def test_systemd_is_told(
         assert messages == {b"READY=1", b"WATCHDOG=1"}
         daemon.stop()
     assert os.environ["NOTIFY_SOCKET"]
+
+
+def test_several_agents_come_at_once_and_one_that_fails_does_not_hold_up_the_others(
+    cluster: FakeCluster, make_daemon: Make
+) -> None:
+    daemon = make_daemon(quarantine_failures=1)
+    daemon.up()
+    cluster.slow["deploy"] = 3.0
+    cluster.failing.add("deploy agent-2")
+    daemon.call("POST", "/api/v1/desired", {"desired": 3})
+    daemon.wait_for(lambda: len(daemon.status()["actions"]) == 2)
+    daemon.wait_for(lambda: cluster.in_service == {"agent-1", "agent-3", "agent-4"})
+    daemon.wait_for(lambda: cluster.settled(3) and daemon.status()["action"] is None)
+    events = daemon.call("GET", "/api/v1/events")["events"]
+    started = [e["agent"] for e in reversed(events) if e["kind"] == "started"]
+    assert started[:2] == ["agent-2", "agent-3"] and "agent-4" in started
+    assert not cluster.violations
+
+
+def test_load_that_returns_while_an_agent_drains_puts_it_back(
+    cluster: FakeCluster, make_daemon: Make
+) -> None:
+    cluster.serve("agent-2")
+    daemon = make_daemon(scaling_warmup_s=0)
+    daemon.up()
+    cluster.slow["leave"] = 30.0  # requests in flight
+    for agent in cluster.agents.values():
+        agent.cpu = agent.memory = 5
+    daemon.wait_for(lambda: cluster.pool["agent-2"]["state"] == "draining")
+    began = time.monotonic()
+    for agent in cluster.agents.values():
+        agent.cpu = 95
+    daemon.wait_for(lambda: cluster.in_service == {"agent-1", "agent-2"})
+    assert time.monotonic() - began < 10
+    assert "restore agent-2" in cluster.hooks
+    assert not {"undeploy agent-2", "power_off agent-2"} & set(cluster.hooks)
+    assert not cluster.violations
+    kinds = {event["kind"] for event in daemon.call("GET", "/api/v1/events")["events"]}
+    assert {"cancelling", "cancelled", "restored"} <= kinds and "failed" not in kinds

@@ -8,8 +8,13 @@ from typing import Any
 from clusterops.scaler.model import Agent, Application, Limits, Observation, State
 from clusterops.scaler.reconcile import Rules
 
+
+def limits(low: int, high: int, cooldown_s: float = 30.0, **changes: Any) -> Limits:
+    return Limits(low, high, cooldown_s, cooldown_s, **changes)
+
+
 APPLICATION = Application("fibonacci", "r1", 5000, "/ready")
-LIMITS = Limits(agents_min=1, agents_max=4, cooldown_s=30.0)
+LIMITS = limits(1, 4)
 RULES = Rules(agents_max=4)
 NOW = 1_000_000.0
 

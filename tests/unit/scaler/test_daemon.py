@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class World:
         self.agents: dict[int, Agent] = {1: agent(1)}
         self.actions: list[str] = []
         self.ejected: list[str] = []
+        self.restored: list[str] = []
         self.result = ActionResult(True, 1.0)
         self.effective = True
         self.gate: asyncio.Event | None = None
@@ -42,21 +44,27 @@ class World:
         number = int(name[6:])
         self.agents[number] = agent(number, "stopped")
 
-    async def run(self, action: Action, on_step: Callable[[str], None]) -> ActionResult:
+    async def restore(self, name: str, address: str) -> None:
+        self.restored.append(name)
+        number = int(name[6:])
+        assert address == self.agents[number].pool_address
+        self.agents[number] = agent(number)
+
+    async def run(
+        self, action: Action, on_step: Callable[[str], None], cancel: threading.Event
+    ) -> ActionResult:
         self.actions.append(f"{action.kind} {action.agent}")
         on_step("Do it")
-        if self.gate:
-            await self.gate.wait()
+        while self.gate and not self.gate.is_set():
+            await asyncio.sleep(0)
+            if cancel.is_set():
+                return ActionResult(False, 1.0, message="it was called off", cancelled=True)
         number = int(action.agent[6:])
         if self.result.ok and self.effective:
             self.agents[number] = agent(
                 number, "serving" if action.kind == "scale_up" else "stopped"
             )
         return self.result
-
-    def cancel(self) -> None:
-        if self.gate:
-            self.gate.set()
 
     def load(self, cpu: float, memory: float = 10.0) -> None:
         for number, one in self.agents.items():
@@ -96,7 +104,7 @@ async def test_load_brings_agents_one_at_a_time_with_rest_between(
     world.load(95)
     await settle(controller)
     assert world.actions == ["scale_up agent-2"]
-    assert controller.decision and controller.decision.blocked_by in ("cooldown", None)
+    assert controller.decision and controller.decision.blocked_by in ("cooldown", "warm_up", None)
     world.now += 31
     world.load(95)
     await settle(controller)
@@ -116,7 +124,7 @@ async def test_desired_is_written_down_before_acting(
     world.load(95)
     await controller.tick()
     await asyncio.sleep(0)
-    assert controller.running and controller.running.step == "Do it"
+    assert [run.step for run in controller.runs.all] == ["Do it"]
     again = Store(controller.settings.database).load()
     assert again and again.desired == 2
     await controller.tick()  # an action in progress: nothing else starts
@@ -274,4 +282,65 @@ async def test_after_a_hold_the_cooldown_begins(
     world.now += 31
     world.load(95)
     await settle(controller)
+    assert world.actions == ["scale_up agent-2"]
+
+
+async def test_load_that_returns_while_an_agent_drains_puts_it_back(
+    make: Callable[[], Controller], world: World
+) -> None:
+    world.agents[2] = agent(2)
+    controller = make()
+    await controller.tick()
+    world.load(5)
+    world.now += 60
+    world.gate = asyncio.Event()
+    await controller.tick()
+    await asyncio.sleep(0)
+    assert world.actions == ["scale_down agent-2"]
+    world.agents[2] = agent(2, "draining", cpu_percent=90.0)
+    world.load(95)
+    world.now += 5  # within the cooldown: calling off is no new action
+    await controller.tick()
+    assert controller.state and controller.state.desired == 2
+    await controller.close()
+    assert world.restored == []
+    await controller.tick()
+    assert world.restored == ["agent-2"]
+    assert world.actions == ["scale_down agent-2"]
+    kinds = [event["kind"] for event in controller.store.events()]
+    assert "cancelled" in kinds and "failed" not in kinds
+
+
+async def test_a_person_who_asks_for_several_gets_them_at_once(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    await controller.tick()
+    world.gate = asyncio.Event()
+    controller.set_desired(4)
+    await controller.tick()
+    await asyncio.sleep(0)
+    assert world.actions == [f"scale_up agent-{n}" for n in (2, 3, 4)]
+    world.gate.set()
+    await controller.close()
+    await controller.tick()
+    assert controller.seen and len(controller.seen.in_service) == 4
+
+
+async def test_a_paused_scaler_changes_nothing_and_stays_paused(
+    make: Callable[[], Controller], world: World
+) -> None:
+    controller = make()
+    await controller.tick()
+    assert controller.pause(True) and not controller.pause(True)
+    world.load(95)
+    await settle(controller)
+    assert world.actions == [] and controller.mode == "paused"
+    assert controller.decision and controller.decision.blocked_by == "paused"
+    controller.store.close()
+    again = make()
+    await settle(again)
+    assert world.actions == [] and again.mode == "paused"
+    assert again.pause(False)
+    await settle(again)
     assert world.actions == ["scale_up agent-2"]

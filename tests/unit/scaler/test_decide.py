@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterops.scaler.decide import decide
-from clusterops.scaler.model import Agent, Lease, Limits
+from clusterops.scaler.model import ActionKind, Agent, Lease
 from clusterops.scaler.policies.threshold import ThresholdPolicy
-from tests.unit.scaler.builders import LIMITS, NOW, agent, seen, state
+from tests.unit.scaler.builders import LIMITS, NOW, agent, limits, seen, state
 
 POLICY = ThresholdPolicy()
 
@@ -102,7 +102,7 @@ def test_guards_speak_plainly(
 
 
 def test_one_agent_is_not_spoken_of_as_many() -> None:
-    lone = Limits(0, 1, 30)
+    lone = limits(0, 1)
     most = decide(POLICY, seen(*loaded(90, 10, 1)), state(1), NOW, lone)
     assert most.reason.endswith("but 1 agent is the maximum")
     floor = state(1, floor=1, floor_until=NOW + 5)
@@ -122,9 +122,9 @@ def test_growth_that_is_no_longer_needed_is_given_up() -> None:
 
 
 def test_moved_limits_move_what_is_wanted() -> None:
-    limits = Limits(2, 3, 30)
-    assert decide(POLICY, seen(*loaded(50, 50, 1)), state(1), NOW, limits).desired == 2
-    assert decide(POLICY, seen(*loaded(50, 50, 4)), state(4), NOW, limits).desired == 3
+    narrow = limits(2, 3)
+    assert decide(POLICY, seen(*loaded(50, 50, 1)), state(1), NOW, narrow).desired == 2
+    assert decide(POLICY, seen(*loaded(50, 50, 4)), state(4), NOW, narrow).desired == 3
 
 
 def test_a_safety_stop_changes_nothing() -> None:
@@ -146,7 +146,7 @@ percents = st.none() | st.floats(0, 100)
     floor=st.integers(0, 9),
     floor_until=st.floats(NOW - 100, NOW + 100),
     held=st.booleans(),
-    acting=st.booleans(),
+    acting=st.sampled_from([None, "scale_up", "scale_down"]),
 )
 def test_decisions_keep_every_promise(
     loads: list[tuple[float | None, float | None]],
@@ -157,9 +157,9 @@ def test_decisions_keep_every_promise(
     floor: int,
     floor_until: float,
     held: bool,
-    acting: bool,
+    acting: ActionKind | None,
 ) -> None:
-    limits = Limits(low, max(low + span, 1), 30.0)
+    fences = limits(low, max(low + span, 1))
     agents = [
         agent(n, cpu_percent=cpu, memory_percent=memory) for n, (cpu, memory) in enumerate(loads, 1)
     ]
@@ -170,9 +170,9 @@ def test_decisions_keep_every_promise(
         floor_until=floor_until,
         lease=Lease("up", NOW + 1) if held else None,
     )
-    decision = decide(POLICY, seen(*agents), before, NOW, limits, acting=acting)
-    assert limits.agents_min <= decision.desired <= limits.agents_max
-    if limits.agents_min <= desired <= limits.agents_max:
+    decision = decide(POLICY, seen(*agents), before, NOW, fences, acting=acting)
+    assert fences.agents_min <= decision.desired <= fences.agents_max
+    if fences.agents_min <= desired <= fences.agents_max:
         assert abs(decision.desired - desired) <= 1  # one agent at a time
         if decision.desired != desired:
             assert not held and not acting

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import resource
 from email.utils import formatdate
 from pathlib import Path
 
@@ -16,6 +18,14 @@ from clusterops.scaler.observe import (
     parse_metrics,
     parse_pool,
     parse_servers,
+)
+from clusterops.scaler.sweep import (
+    BODY_LIMIT,
+    HEAD_LIMIT,
+    Answer,
+    AnswerParser,
+    connections_allowed,
+    request_bytes,
 )
 
 NOW = 1_700_000_000.0
@@ -98,3 +108,122 @@ def test_the_deployment_document_is_read_again_when_it_changes(tmp_path: Path) -
         reader.read()
     path.unlink()
     assert reader.read() is None
+
+
+# --- answers to the sweep's requests -----------------------------------------------------------
+
+
+def parsed(*pieces: bytes) -> Answer | None:
+    """What the parser makes of an answer that arrives in pieces, before its connection ends."""
+    parser = AnswerParser()
+    return next((answer for piece in pieces if (answer := parser.feed(piece))), None)
+
+
+def parsed_at_the_end(raw: bytes) -> Answer:
+    parser = AnswerParser()
+    assert parser.feed(raw) is None
+    return parser.end()
+
+
+HELLO = {
+    "length": b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\n\r\nhello",
+    "chunks": b"HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: Chunked\r\n\r\n"
+    b"2\r\nhe\r\n003;a=b\r\nllo\r\n0\r\n\r\n",
+    "interim": b"HTTP/1.1 103 Early Hints\r\nLink: y\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nDATE:x \r\ncontent-length:5\r\n\r\nhello",
+}
+
+
+@given(
+    kind=st.sampled_from(sorted(HELLO)),
+    cuts=st.lists(st.integers(0, max(map(len, HELLO.values())))),
+)
+def test_an_answer_may_arrive_in_any_pieces(kind: str, cuts: list[int]) -> None:
+    raw = HELLO[kind]
+    edges = [0, *sorted(cuts), len(raw)]
+    answer = parsed(*(raw[a:b] for a, b in itertools.pairwise(edges)))
+    assert answer and (answer.status, answer.body) == (200, b"hello")
+    assert answer.headers["date"] == "x"
+
+
+@pytest.mark.parametrize("kind", ["length", "chunks"])
+def test_an_answer_that_ends_early_is_none(kind: str) -> None:
+    whole = HELLO[kind]
+    for length in range(len(whole) - 4):  # the last chunk may lack its empty line
+        parser = AnswerParser()
+        assert parser.feed(whole[:length]) is None
+        with pytest.raises(ValueError, match="too early"):
+            parser.end()
+
+
+def test_bodies_may_end_with_the_connection_or_be_missing() -> None:
+    assert parsed_at_the_end(b"HTTP/1.0 200 OK\r\n\r\nhello").body == b"hello"
+    empty = parsed(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert empty and (empty.status, empty.body) == (204, b"")
+    refused = parsed(b"HTTP/1.1 503\r\nContent-Length: 0\r\n\r\n")
+    assert refused and refused.status == 503
+    more = parsed(HELLO["length"] + b"what nobody asked for")
+    assert more and more.body == b"hello"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n folded: c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1_0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (BODY_LIMIT + 1),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nlong\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 300,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"800\r\n%2048d\r\n" % 0 * 33,
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * HEAD_LIMIT,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"b" * (BODY_LIMIT + 1),
+        b"\x00" * HEAD_LIMIT,
+    ],
+)
+def test_bad_answers_are_refused(bad: bytes) -> None:
+    with pytest.raises(ValueError):
+        parsed(bad)
+
+
+@given(
+    st.lists(
+        st.binary(max_size=40)
+        | st.sampled_from([b"HTTP/1.1 200 OK\r\n", b"\r\n", b"Transfer-Encoding: chunked\r\n"])
+    )
+)
+def test_nothing_that_arrives_raises_anything_else(pieces: list[bytes]) -> None:
+    parser = AnswerParser()
+    try:
+        if not any(parser.feed(piece) for piece in pieces):
+            parser.end()
+    except ValueError:
+        pass
+
+
+def test_requests_cannot_be_forged_by_a_path() -> None:
+    raw = request_bytes("10.0.0.7", 5000, "/r?a=b&c=%20\r\nX: y z\u00fc#part")
+    line, host, *_ = raw.decode().split("\r\n")
+    assert line == "GET /r?a=b&c=%20%0D%0AX:%20y%20z%C3%BC HTTP/1.1"
+    assert host == "Host: 10.0.0.7:5000" and raw.count(b"\r\n\r\n") == 1
+    assert b"\r\nConnection: close\r\n" in raw
+    assert b"Host: [fd00::7]:80\r\n" in request_bytes("fd00::7", 80, "/")
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [(1024, 768), (256, 128), (20_000, 1000), (resource.RLIM_INFINITY, 1000)],
+)
+def test_a_sweep_leaves_files_for_others(
+    files: int, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (files, files))
+    assert connections_allowed() == connections

@@ -24,13 +24,13 @@ from tests.unit.scaler.builders import NOW, RULES, agent, seen, state
 def planned(
     desired: int, observation: Observation, strikes: dict[str, Strikes] | None = None, **more: Any
 ) -> Plan:
-    acting = more.pop("acting", False)
-    return plan(
-        desired, observation, state(desired, **more), strikes or {}, NOW, RULES, acting=acting
-    )
+    busy = more.pop("busy", None)
+    return plan(desired, observation, state(desired, **more), strikes or {}, NOW, RULES, busy)
 
 
 def step(result: Plan) -> str | None:
+    if result.restores:
+        return f"restore {' '.join(result.restores)}"
     return f"{result.action.kind} {result.action.agent}" if result.action else None
 
 
@@ -46,7 +46,9 @@ def step(result: Plan) -> str | None:
         (1, [agent(1), agent(2, "running")], "scale_down agent-2"),
         (2, [agent(1), agent(2, "running")], "scale_up agent-2"),
         (1, [agent(1), agent(2, "draining")], "scale_down agent-2"),
-        (2, [agent(1), agent(2, "draining")], "scale_up agent-2"),
+        (2, [agent(1), agent(2, "draining")], "restore agent-2"),
+        (2, [agent(1), agent(2, "draining", ready=False)], "scale_up agent-2"),
+        (2, [agent(1), agent(2, "draining", cpu_percent=None)], "scale_up agent-2"),
         (2, [agent(1), agent(3, "running")], "scale_up agent-3"),
         (1, [agent(1), agent(2, "running", state="starting")], "scale_down agent-2"),
         (1, [agent(1), agent(2, "stopped", state="stopping")], None),
@@ -54,7 +56,7 @@ def step(result: Plan) -> str | None:
         # What serves stays, whatever its number.
         (2, [agent(1), agent(3)], None),
         # Capacity comes before tidiness.
-        (2, [agent(2), agent(1, "stopped"), agent(3, "draining")], "scale_up agent-3"),
+        (2, [agent(2), agent(1, "stopped"), agent(3, "draining")], "restore agent-3"),
         # Beyond the maximum.
         (1, [agent(1), agent(7)], "scale_down agent-7"),
         (0, [agent(1)], "scale_down agent-1"),
@@ -74,9 +76,9 @@ def test_a_dead_agent_is_ejected_before_anything_else(dead: str) -> None:
 def test_ejects_happen_while_held_and_while_acting() -> None:
     dead = seen(agent(1), agent(2, state="stopped", swept=False))
     held = planned(2, dead, lease=Lease("up", NOW + 9))
-    acting = planned(2, dead, acting=True)
+    acting = planned(2, dead, busy={"agent-4": "scale_up"})
     assert held.ejects and acting.ejects
-    assert (held.blocked_by, acting.blocked_by) == ("held", "action_in_progress")
+    assert (held.blocked_by, acting.blocked_by) == ("held", "ejecting")
 
 
 def test_an_ejected_agent_is_replaced() -> None:
@@ -192,6 +194,29 @@ def test_what_an_empty_store_starts_from() -> None:
     assert initial_desired(seen(pool_known=False), 1, 4) is None
 
 
+def test_several_agents_come_at_once_and_go_one_by_one() -> None:
+    result = planned(4, seen(agent(1)))
+    assert [a.agent for a in result.actions] == ["agent-2", "agent-3", "agent-4"]
+    result = planned(1, seen(agent(1), agent(2), agent(3)))
+    assert [a.agent for a in result.actions] == ["agent-3"]
+
+
+def test_nothing_is_begun_for_an_agent_that_is_busy() -> None:
+    one = planned(4, seen(agent(1)), busy={"agent-2": "scale_up"})
+    assert [a.agent for a in one.actions] == ["agent-3", "agent-4"]
+    full = planned(4, seen(agent(1)), busy=dict.fromkeys(["agent-2", "agent-3", "x"], "scale_up"))
+    assert (full.actions, full.blocked_by) == ((), "action_in_progress")
+    down = planned(1, seen(agent(1), agent(2), agent(3)), busy={"agent-3": "scale_down"})
+    assert (down.actions, down.blocked_by) == ((), "action_in_progress")
+
+
+def test_taking_down_is_called_off_for_an_agent_that_is_wanted_again() -> None:
+    look = seen(agent(1), agent(2, "draining"))
+    result = planned(2, look, busy={"agent-2": "scale_down"})
+    assert (result.cancels, result.restores, result.actions) == (("agent-2",), (), ())
+    assert planned(1, look, busy={"agent-2": "scale_down"}).cancels == ()
+
+
 # --- a model of the cluster: any start, any interruption -----------------------------------
 
 KINDS = st.sampled_from(["serving", "draining", "running", "stopped", "absent"])
@@ -219,6 +244,10 @@ def test_it_converges_from_anywhere_whatever_is_killed(
         look = seen(*(agent(n, kind) for n, kind in cluster.items()))
         result = planned(desired, look)
         assert not result.ejects
+        for name in result.restores:
+            cluster[int(name.split("-")[1])] = "serving"
+        if result.restores:
+            continue
         if result.action is None:
             break
         number = int(result.action.agent.split("-")[1])
@@ -226,8 +255,6 @@ def test_it_converges_from_anywhere_whatever_is_killed(
         if result.action.kind == "scale_down" and cluster[number] == "serving":
             assert serving > desired  # never below what is wanted
         stages = effects(result.action.kind)
-        if result.action.kind == "scale_up" and cluster[number] == "draining":
-            stages = ["serving"]
         if result.action.kind == "scale_down" and cluster[number] == "running":
             stages = ["running", "stopped"]
         if interruptions:

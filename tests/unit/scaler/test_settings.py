@@ -8,7 +8,7 @@ import pytest
 
 from clusterops.errors import UsageError
 from clusterops.scaler.__main__ import main
-from clusterops.scaler.policies import load_policy
+from clusterops.scaler.policies import policy_from
 from clusterops.scaler.settings import load_settings
 
 
@@ -44,6 +44,19 @@ def test_rules_between_keys_and_missing_files(tmp_path: Path) -> None:
 
 
 def test_unknown_policies_are_named(tmp_path: Path) -> None:
-    assert load_policy("threshold", {"scale_up_cpu_percent": 50.0, "cluster_name": "x"})
+    assert policy_from({"scaling_policy": "threshold", "scale_up_cpu_percent": 50.0})
     with pytest.raises(UsageError, match="threshold"):
-        load_policy("oracle", {})
+        policy_from({"scaling_policy": "oracle"})
+
+
+def test_options_of_a_policy_are_checked() -> None:
+    def made(**entry: object) -> object:
+        return policy_from({"scaling_policies": [{"policy": "threshold"}, entry]})
+
+    assert made(policy="target_tracking", target=50)
+    with pytest.raises(UsageError, match=r"scaling_policies\[1\]: target_tracking: .*'target'"):
+        made(policy="target_tracking", taget=50)
+    with pytest.raises(UsageError, match=r"scaling_policies\[1\]: step: "):
+        made(policy="step", up=[{"above": "much", "add": 1}])
+    with pytest.raises(UsageError, match="'oracle', which is not installed"):
+        made(policy="oracle")

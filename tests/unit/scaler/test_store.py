@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterops.scaler.memory import Memory
 from clusterops.scaler.model import Lease, Trouble
 from clusterops.scaler.store import Store
 
@@ -31,7 +32,7 @@ def test_a_damaged_database_is_put_aside(tmp_path: Path, damage: str) -> None:
     store = Store(path)
     store.save(desired=3)
     for n in range(300):
-        store.add_tick(n, {"x": "y" * 100})
+        store.add_tick(n, {"x": "y" * 100}, Memory())
     store.close()
     if damage == "garbage":
         path.write_bytes(b"this is no database" * 500)
@@ -58,7 +59,7 @@ def test_a_damaged_database_is_put_aside(tmp_path: Path, damage: str) -> None:
 def test_history_is_bounded(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite3")
     for n in range(50):
-        store.add_tick(float(n), {})
+        store.add_tick(float(n), {}, Memory())
         store.add_event(float(n), "k", f"m{n}", extra=n)
     store.prune(ticks_before=40.0, events_kept=5)
     assert [tick["at"] for tick in store.ticks()] == [49.0 - n for n in range(10)]
