@@ -8,6 +8,7 @@ prints what was asked, what failed, and how long it took to be whole again.
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import subprocess
 import time
@@ -60,7 +61,7 @@ class Watch:
         """Seconds until the load balancer does not send requests to an agent any more."""
         return wait_for(
             f"{agent} leaves the pool",
-            lambda: f'"{agent}"' not in _pool(self.cluster),
+            lambda: agent not in _serving(self.cluster),
             timeout,
             every=0.2,
         )
@@ -200,8 +201,10 @@ def _action() -> str | None:
     return None
 
 
-def _pool(cluster: Cluster) -> str:
-    return cluster.on("control-1", "curl -s http://127.0.0.1:8081/agents")
+def _serving(cluster: Cluster) -> list[str]:
+    """Who gets requests, by the load balancer's own word."""
+    listed = json.loads(cluster.on("control-1", "curl -s http://127.0.0.1:8081/agents"))
+    return [agent["name"] for agent in listed["agents"] if agent["state"] == "in_service"]
 
 
 def _engine(*arguments: str) -> str:
