@@ -182,9 +182,29 @@ def test_killed_server_manager_is_started_again_by_up(cluster: Cluster) -> None:
     assert cluster.in_service() == ["agent-1"]
 
 
+def test_down_leaves_nothing(cluster: Cluster) -> None:
+    cluster.run("down")
+    label = f"label=clusterops.cluster={cluster.name}"
+    for listing in (["ps", "-a"], ["volume", "ls"], ["network", "ls"]):
+        left = _docker(*listing, "--quiet", "--filter", label)
+        assert left == "", f"docker {' '.join(listing)}: {left}"
+    assert cluster.name not in _docker("images", "--format", "{{.Repository}}")
+    assert cluster.name not in _docker("network", "ls", "--format", "{{.Name}}")
+    assert not (cluster.folder / ".playground").exists()
+    again = cluster.run("down")
+    assert "nothing to remove" in again.stdout
+    assert cluster.run("status", check=False).returncode == 3
+
+
 def _running_agents(cluster: Cluster) -> list[str]:
     return [
         node["name"]
         for node in cluster.status()["nodes"]
         if node["role"] == "agent" and node["state"] == "running"
     ]
+
+
+def _docker(*arguments: str) -> str:
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()

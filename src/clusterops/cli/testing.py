@@ -18,7 +18,7 @@ from clusterops.errors import ExitCode, UsageError
 from clusterops.state import project_root
 
 SUITES = ("lint", "unit", "integration", "e2e")
-SLOW_SUITES = ("molecule",)
+SLOW_SUITES = ("molecule", "faults")
 """Only when asked for: `all` does not run these."""
 MOLECULE_CLUSTER = "molecule"
 """The image of the scenarios' nodes carries this in place of a cluster's name."""
@@ -46,7 +46,8 @@ def test(
 ) -> int:
     """Run the tests: lint, unit (seconds), integration (real programs), e2e (a whole cluster).
 
-    The suite molecule applies roles one by one to nodes of their own; all does not run it.
+    The suite molecule applies roles one by one to nodes of their own, and the suite faults breaks
+    parts of a cluster under traffic; all runs neither.
     """
     if suite not in (*SUITES, *SLOW_SUITES, "all"):
         allowed = ", ".join(("all", *SUITES, *SLOW_SUITES))

@@ -120,14 +120,18 @@ class Controller:
         until = now + self.settings.scaling_hold_s
         self.store.save(desired=count, floor=count, floor_until=until)
         self.state = replace(
-            self.state or State(count), desired=count, floor=count, floor_until=until
+            self.state
+            or State(count, last_scaling_at=self._released_at, paused=self.store.load_paused()),
+            desired=count,
+            floor=count,
+            floor_until=until,
         )
         self.event("desired", f"asked for: {count}", desired=count)
         self.wake()
 
     def pause(self, paused: bool) -> bool:
         """Stop deciding, or go on; agents that die are still replaced. False for no change."""
-        before = bool(self.state and self.state.paused)
+        before = self.state.paused if self.state else self.store.load_paused()
         if paused == before:
             return False
         self.store.save(paused=paused)
@@ -157,6 +161,8 @@ class Controller:
         """
         lease = self.lease
         if not lease:
+            if self._lease:
+                self._set_lease(None)  # over; a clock that is set back must not renew it
             return False
         if holder is not None and lease.holder != holder:
             raise HeldError(f"the scaler is held by '{lease.holder}'")
@@ -230,6 +236,7 @@ class Controller:
         await self._eject(before)
         self._raise_alarms(seen, before)
         stop = next((name for name in SAFETY_STOPS if name in self.alarms), None)
+        state = self._state()  # somebody may have asked for something during the ejects
         decision = decide(
             self._policy,
             seen,
@@ -313,6 +320,8 @@ class Controller:
             done = True
             self.exporter.eject()
             self.event("ejected", eject.reason, eject.agent)
+            if eject.suspect:
+                self._set_trouble(eject.agent, replace(self._trouble(eject.agent), suspect=True))
         if done:
             self.wake()  # look again, and replace it, without waiting for the interval
 

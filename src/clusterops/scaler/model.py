@@ -117,11 +117,16 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Failed actions of one agent: when it may be tried again, and until when it is set aside."""
+    """Failed actions of one agent: when it may be tried again, and until when it is set aside.
+
+    Attributes:
+        suspect: it stopped answering while it served; others are used first until it serves again.
+    """
 
     failures: int = 0
     not_before: float = 0.0
     quarantined_until: float = 0.0
+    suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,7 @@ class Eject:
 
     agent: str
     reason: str
+    suspect: bool = False  # its machine runs, as far as anyone knows
 
 
 @dataclass(frozen=True, slots=True)

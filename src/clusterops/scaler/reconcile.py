@@ -84,6 +84,7 @@ def after_failure(trouble: Trouble, kind: str, now: float, rules: Rules) -> Trou
         failures=failures,
         not_before=now + delay,
         quarantined_until=now + rules.quarantine_s if set_aside else trouble.quarantined_until,
+        suspect=trouble.suspect,
     )
 
 
@@ -91,7 +92,7 @@ def after_success(trouble: Trouble, kind: str) -> Trouble:
     """A machine that serves is forgiven; one that was taken down stays set aside."""
     if kind == "scale_up":
         return Trouble()
-    return Trouble(quarantined_until=trouble.quarantined_until)
+    return Trouble(quarantined_until=trouble.quarantined_until, suspect=trouble.suspect)
 
 
 def initial_desired(seen: Observation, agents_min: int, agents_max: int) -> int | None:
@@ -142,7 +143,7 @@ def plan(
     )
     if restores:
         return Plan((), (), "restoring", alarms, restores, cancels)
-    actions, blocked = _next_actions(chosen, seen, state, now, rules, busy)
+    actions, blocked = _next_actions(desired, chosen, seen, state, now, rules, busy)
     return Plan((), actions, blocked, alarms, cancels=cancels)
 
 
@@ -156,6 +157,8 @@ def choose(
             nearness = {"in_service": 0, "draining": 1}.get(agent.pool or "", 2)
         else:
             nearness = {"starting": 3, "error": 5}.get(agent.state or "", 4)
+        if nearness and state.troubles.get(agent.name, Trouble()).suspect:
+            nearness = max(nearness, 6)
         if nearness and _quarantined(state, agent.name, now):
             nearness = 9
         return nearness, agent.number
@@ -165,6 +168,7 @@ def choose(
 
 
 def _next_actions(
+    desired: int,
     wanted: frozenset[str],
     seen: Observation,
     state: State,
@@ -190,9 +194,12 @@ def _next_actions(
         return tuple(ups[:free]), None
     if busy or ups:
         return (), blocked
+    serving = sum(_serves(agent) for agent in agents)
     for agent in reversed(agents):  # the highest number leaves first
         if agent.name in wanted or not _costs(agent):
             continue
+        if _serves(agent) and serving <= desired:
+            continue  # beyond the maximum; it serves until what replaces it does
         if _waits(state, agent.name, now):
             blocked = blocked or "backoff"
         else:
@@ -264,13 +271,17 @@ def _ejects(
             )
         elif strike.silent >= rules.silent_sweeps:
             doubtful.append(
-                Eject(agent.name, f"no metrics and not ready {strike.silent} times in a row")
+                Eject(agent.name, f"no metrics and not ready {strike.silent} times in a row", True)
             )
         elif strike.unready >= rules.unready_sweeps and someone_ready:
             # Where nobody is ready, the fault is likely shared (the database): ejecting
             # agents would not help.
             doubtful.append(
-                Eject(agent.name, f"the application was not ready {strike.unready} times in a row")
+                Eject(
+                    agent.name,
+                    f"the application was not ready {strike.unready} times in a row",
+                    True,
+                )
             )
     if len(doubtful) >= 2 and len(doubtful) * 2 > len(pool):
         names = ", ".join(eject.agent for eject in doubtful)

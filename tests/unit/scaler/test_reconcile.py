@@ -217,6 +217,19 @@ def test_taking_down_is_called_off_for_an_agent_that_is_wanted_again() -> None:
     assert planned(1, look, busy={"agent-2": "scale_down"}).cancels == ()
 
 
+def test_another_agent_replaces_one_that_stopped_answering() -> None:
+    suspect = {"agent-2": Trouble(suspect=True)}
+    look = seen(agent(1), agent(2, "running", ready=False, cpu_percent=None))
+    assert step(planned(2, look, troubles=suspect)) == "scale_up agent-3"
+    # It is used when there is no other one.
+    assert [a.agent for a in planned(4, look, troubles=suspect).actions] == [
+        "agent-2", "agent-3", "agent-4",
+    ]  # fmt: skip
+    silent = {"agent-2": Strikes(silent=2)}
+    ejects = planned(2, seen(agent(1), agent(2, ready=False, cpu_percent=None)), silent).ejects
+    assert [eject.suspect for eject in ejects] == [True]
+
+
 # --- a model of the cluster: any start, any interruption -----------------------------------
 
 KINDS = st.sampled_from(["serving", "draining", "running", "stopped", "absent"])
