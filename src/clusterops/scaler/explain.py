@@ -21,6 +21,7 @@ GUARDS = {
     "action_in_progress": "One change after the other.",
     "converging": "The last change has not been finished yet.",
     "hold_floor": "After `scale N` the policy does not go below N for scaling_hold_s.",
+    "suspicion": "An agent that is to stay looks silent: a second look before another one goes.",
     "held": "Someone (`up`, `deploy`) works on the cluster; the scaler waits.",
     "paused": "Someone paused the scaler: ./playground resume.",
     "dry_run": "scaling_dry_run is on: decisions are only written down.",

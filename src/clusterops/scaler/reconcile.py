@@ -144,6 +144,10 @@ def plan(
     if restores:
         return Plan((), (), "restoring", alarms, restores, cancels)
     actions, blocked = _next_actions(desired, chosen, seen, state, now, rules, busy)
+    doubted = any(strikes.get(name, Strikes()).silent for name in wanted)
+    if doubted and any(action.kind == "scale_down" for action in actions):
+        # The next look tells whether who is to stay can.
+        return Plan((), (), "suspicion", alarms, cancels=cancels)
     return Plan((), actions, blocked, alarms, cancels=cancels)
 
 
@@ -159,7 +163,7 @@ def choose(
             nearness = {"starting": 3, "error": 5}.get(agent.state or "", 4)
         if nearness and state.troubles.get(agent.name, Trouble()).suspect:
             nearness = max(nearness, 6)
-        if nearness and _quarantined(state, agent.name, now):
+        if nearness and _quarantined(state, agent.name, now, rules):
             nearness = 9
         return nearness, agent.number
 
@@ -185,7 +189,7 @@ def _next_actions(
             continue
         if seen.application is None:
             blocked = blocked or "no_deployment"
-        elif _waits(state, agent.name, now):
+        elif _waits(state, agent.name, now, rules):
             blocked = blocked or "backoff"
         else:
             ups.append(Action("scale_up", agent.name, _why_up(agent)))
@@ -200,7 +204,7 @@ def _next_actions(
             continue
         if _serves(agent) and serving <= desired:
             continue  # beyond the maximum; it serves until what replaces it does
-        if _waits(state, agent.name, now):
+        if _waits(state, agent.name, now, rules):
             blocked = blocked or "backoff"
         else:
             return (Action("scale_down", agent.name, _why_down(agent)),), None
@@ -243,12 +247,19 @@ def _why_down(agent: Agent) -> str:
     return f"it is not wanted, and its machine is {agent.state}"
 
 
-def _waits(state: State, name: str, now: float) -> bool:
-    return now < state.troubles.get(name, Trouble()).not_before
+def _waits(state: State, name: str, now: float, rules: Rules) -> bool:
+    return _ahead(state.troubles.get(name, Trouble()).not_before, now, rules.backoff_limit_s)
 
 
-def _quarantined(state: State, name: str, now: float) -> bool:
-    return now < state.troubles.get(name, Trouble()).quarantined_until
+def _quarantined(state: State, name: str, now: float, rules: Rules) -> bool:
+    return _ahead(state.troubles.get(name, Trouble()).quarantined_until, now, rules.quarantine_s)
+
+
+def _ahead(until: float, now: float, most_s: float) -> bool:
+    """Whether a time is still to come; not if it is further off than it can be, because the
+    clock was set back.
+    """
+    return now < until <= now + most_s
 
 
 def _ejects(
@@ -259,6 +270,13 @@ def _ejects(
     doubtful: list[Eject] = []
     pool = [agent for agent in seen.agents if agent.in_pool]
     someone_ready = any(agent.ready for agent in pool)
+    alarms = {}
+    unready = [strikes.get(agent.name, Strikes()).unready for agent in pool]
+    if pool and not someone_ready and min(unready) >= rules.unready_sweeps:
+        alarms["none_ready"] = (
+            f"no agent's application has been ready for {min(unready)} looks: more likely a part "
+            "that they share (the database) than the agents; see ./playground logs"
+        )
     for agent in pool:
         strike = strikes.get(agent.name, Strikes())
         if seen.servers_known and agent.state in DEAD_STATES:
@@ -285,9 +303,9 @@ def _ejects(
             )
     if len(doubtful) >= 2 and len(doubtful) * 2 > len(pool):
         names = ", ".join(eject.agent for eject in doubtful)
-        return tuple(certain), {
+        return tuple(certain), alarms | {
             "many_unhealthy": f"{len(doubtful)} of {len(pool)} agents look unhealthy at once "
             f"({names}): more likely the network or a shared part than the agents; "
             "nothing is changed until this clears"
         }
-    return tuple(certain + doubtful), {}
+    return tuple(certain + doubtful), alarms

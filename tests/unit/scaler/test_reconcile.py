@@ -217,6 +217,27 @@ def test_taking_down_is_called_off_for_an_agent_that_is_wanted_again() -> None:
     assert planned(1, look, busy={"agent-2": "scale_down"}).cancels == ()
 
 
+def test_no_agent_goes_while_one_that_is_to_stay_looks_silent() -> None:
+    look = seen(agent(1, ready=False, cpu_percent=None), agent(2))
+    result = planned(1, look, {"agent-1": Strikes(silent=1, unready=1)})
+    assert (result.actions, result.blocked_by) == ((), "suspicion")
+    assert step(planned(1, look)) == "scale_down agent-2"
+
+
+def test_a_clock_that_was_set_back_does_not_prolong_a_rest() -> None:
+    beyond = NOW + RULES.quarantine_s + 1
+    for trouble in (Trouble(3, not_before=beyond), Trouble(3, quarantined_until=beyond)):
+        look = seen(agent(1), agent(2, "stopped"))
+        assert step(planned(2, look, troubles={"agent-2": trouble})) == "scale_up agent-2"
+
+
+def test_an_application_that_is_ready_nowhere_raises_an_alarm() -> None:
+    look = seen(agent(1, ready=False))
+    assert "none_ready" not in planned(1, look, {"agent-1": Strikes(unready=5)}).alarms
+    result = planned(1, look, {"agent-1": Strikes(unready=6)})
+    assert "none_ready" in result.alarms and not result.ejects
+
+
 def test_another_agent_replaces_one_that_stopped_answering() -> None:
     suspect = {"agent-2": Trouble(suspect=True)}
     look = seen(agent(1), agent(2, "running", ready=False, cpu_percent=None))
