@@ -50,7 +50,9 @@ def explain(
         output.print_json(tick)
         return
     before = ticks[1]["at"] if len(ticks) > 1 else None
-    events = scaler.events(limit=20, after=_time(before), until=_time(tick["at"]))
+    events = scaler.events(
+        limit=20, after=output.timestamp(before), until=output.timestamp(tick["at"])
+    )
     print(f"{_local(tick['at'])}, {output.ago(tick['at'])}")
     for line in explained(tick, events):
         print(line)
@@ -103,7 +105,7 @@ def _all_ticks(scaler: ScalerClient, after: float | None) -> Iterator[Json]:
         if len(page) < _PAGE:
             return
         # Answers end at the millisecond, and no two ticks share one.
-        until = (_time(page[-1]["at"]) or 0.0) - 0.001
+        until = (output.timestamp(page[-1]["at"]) or 0.0) - 0.001
 
 
 def moment(text: str, now: float) -> float:
@@ -132,10 +134,6 @@ def moment(text: str, now: float) -> float:
 
 def _scaler() -> ScalerClient:
     return clients.scaler(clients.server_manager().cluster(), timeout_s=30)
-
-
-def _time(at: Any) -> float | None:
-    return output.timestamp(at)
 
 
 def _local(at: Any) -> str:

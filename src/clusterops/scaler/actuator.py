@@ -53,8 +53,7 @@ class Actuator:
             _LOG.exception("%s %s: the playbook could not be run", action.kind, action.agent)
             status, record.message = "error", f"the playbook could not be run: {error}"
         if status not in ("successful", "failed"):
-            mark = f"{self._mark}{action.agent}"
-            await asyncio.to_thread(end_marked_processes, _MARK, mark)
+            await asyncio.to_thread(end_marked_processes, _MARK, self._mark_of(action))
         seconds = time.monotonic() - started
         if status == "successful":
             return ActionResult(True, seconds, tuple(record.stages))
@@ -67,6 +66,9 @@ class Actuator:
             message=_why(status, record, self._settings.action_timeout_s),
             cancelled=status == "canceled",
         )
+
+    def _mark_of(self, action: Action) -> str:
+        return f"{self._mark}{action.agent}"
 
     def _run(self, action: Action, record: _Record, cancel: threading.Event) -> str:
         # Here, because it costs memory and most ticks do not act.
@@ -93,7 +95,7 @@ class Actuator:
                 "PATH": os.pathsep.join(
                     [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
                 ),
-                _MARK: f"{self._mark}{action.agent}",
+                _MARK: self._mark_of(action),
             },
             # A longer wait would delay cancel and time limit by as much.
             settings={"pexpect_timeout": 1, "suppress_ansible_output": True},

@@ -223,6 +223,7 @@ class Controller:
         busy = self.runs.busy
         seen = await self._eyes.observe()
         busy |= self.runs.busy
+        acting = acting_kind(busy)
         now = self._clock()
         self.seen = seen
         if seen.servers_known:
@@ -244,7 +245,7 @@ class Controller:
             now,
             self.settings.limits,
             self._memory,
-            acting=acting_kind(busy),
+            acting=acting,
             safety_stop=stop,
         )
         before_decision = state
@@ -275,7 +276,7 @@ class Controller:
                 decision,
                 next_plan,
                 before_decision,
-                acting=acting_kind(busy),
+                acting=acting,
                 safety_stop=stop,
             ),
             self._memory,
@@ -374,17 +375,16 @@ class Controller:
             return
         self.exporter.action(action.kind, result)
         self._remember(last_scaling_at=self._clock())
-        details = {"action": action.kind, **result.as_dict()}
+        details = result.as_dict()
         if result.ok:
             self._without_effect[action.agent] = action
             self._set_trouble(action.agent, after_success(self._trouble(action.agent), action.kind))
-            self.event(
-                "finished", f"{action.kind} took {result.seconds:.1f} s", action.agent, **details
-            )
+            text = f"{action.kind} took {result.seconds:.1f} s"
+            self.event("finished", text, action.agent, action=action.kind, **details)
         elif result.cancelled:
-            self.event("cancelled", f"{action.kind} was called off", action.agent, **details)
+            text = f"{action.kind} was called off"
+            self.event("cancelled", text, action.agent, action=action.kind, **details)
         else:
-            details.pop("action")
             self._fail(action, failure_text(result), **details)
         self.wake()
 

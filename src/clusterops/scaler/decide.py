@@ -53,27 +53,23 @@ def decide(
         return _changed(replace(stay, reason=reason, wished=clamped), state, now, limits)
     if safety_stop:
         return replace(stay, reason=f"nothing is changed: {safety_stop}", blocked_by=safety_stop)
-    wished = min(max(wish.target(state.desired), low), high)
-    memory = memory.after_wish(now, wish.target(state.desired))
-    stay = replace(stay, reason=wish.reason, memory=memory, wished=wish.target(state.desired))
+    target = wish.target(state.desired)
+    memory = memory.after_wish(now, target)
+    stay = replace(stay, reason=wish.reason, memory=memory, wished=target)
     if wish.direction == "none":
         return _without_wish(policy, situation, wish, stay, limits)
-    settled = memory.stabilised(state.desired, wished, now, limits)
+    settled = memory.stabilised(state.desired, min(max(target, low), high), now, limits)
     guard = _guard(wish, situation, state, limits, low, high, acting)
     if not guard and settled == state.desired:
         guard = Guard("stabilization", _unsettled(wish.direction, limits))
-    up = wish.direction == "up"
-    room = memory.room(
-        state.desired, now, limits.up_rate if up else limits.down_rate, 1 if up else -1
-    )
+    rate, sign = (limits.up_rate, 1) if wish.direction == "up" else (limits.down_rate, -1)
+    room = memory.room(state.desired, now, rate, sign)
     if not guard and room == 0:
         guard = Guard("rate", "the number of agents has changed enough for the moment")
     if guard:
         return replace(stay, reason=f"{wish.reason}, but {guard.why}", blocked_by=guard.name)
     step = min(abs(settled - state.desired), room)
-    return _changed(
-        replace(stay, wished=state.desired + (step if up else -step)), state, now, limits
-    )
+    return _changed(replace(stay, wished=state.desired + sign * step), state, now, limits)
 
 
 def _bounds(wish: Recommendation, limits: Limits) -> tuple[int, int]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from clusterops.scaler.guards import agents
+
 Json = Mapping[str, Any]
 
 #: What each guard means, for people who meet it for the first time.
@@ -40,7 +42,7 @@ def explain(tick: Json, events: Sequence[Json] = ()) -> Iterator[str]:
     """
     decision, state = tick["decision"], tick["state"]
     serving = [agent for agent in tick["agents"] if agent["pool"] == "in_service"]
-    yield f"{_agents(state['desired'])} wanted, {len(serving)} in service."
+    yield f"{agents(state['desired'])} wanted, {len(serving)} in service."
     yield _decided(decision, state["desired"])
     guard = decision["blocked_by"] or tick["plan"]["blocked_by"]
     if guard:
@@ -95,7 +97,3 @@ def _agent(agent: Json) -> str:
 def _event(event: Json) -> str:
     who = f" {event['agent']}" if event.get("agent") else ""
     return f"{event['kind']}{who}: {event['message']}"
-
-
-def _agents(count: int) -> str:
-    return "1 agent" if count == 1 else f"{count} agents"

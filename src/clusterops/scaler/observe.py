@@ -78,10 +78,7 @@ class Observer:
         Raises:
             ProbeError: the load balancer did not confirm it.
         """
-        url = f"{self._settings.load_balancer_admin_url}/agents/{agent}"
-        status, _ = await self._request("DELETE", url, self._settings.sweep_timeout_s)
-        if status not in (200, 202, 204, 404):
-            raise ProbeError(f"load balancer: DELETE {url} answered {status}")
+        await self._change("DELETE", agent, (200, 202, 204, 404))
 
     async def restore(self, agent: str, address: str) -> None:
         """Put a draining agent back into service, at the address that the pool has.
@@ -89,15 +86,17 @@ class Observer:
         Raises:
             ProbeError: the load balancer did not confirm it.
         """
+        entry = {"address": address, "state": "in_service"}
+        await self._change("PUT", agent, (200, 201, 204), entry)
+
+    async def _change(
+        self, method: str, agent: str, done: tuple[int, ...], entry: dict[str, str] | None = None
+    ) -> None:
         url = f"{self._settings.load_balancer_admin_url}/agents/{agent}"
-        status, _ = await self._request(
-            "PUT",
-            url,
-            self._settings.sweep_timeout_s,
-            content={"address": address, "state": "in_service"},
-        )
-        if status not in (200, 201, 204):
-            raise ProbeError(f"load balancer: PUT {url} answered {status}")
+        timeout_s = self._settings.sweep_timeout_s
+        status, _ = await self._request(method, url, timeout_s, content=entry)
+        if status not in done:
+            raise ProbeError(f"load balancer: {method} {url} answered {status}")
 
     # --- the parts -----------------------------------------------------------------------
 
