@@ -23,18 +23,19 @@ options:
   state:
     description:
       - V(started) means that the release runs and answers its readiness path.
+      - V(present) means that its files and its image are there; nothing is started or stopped.
       - V(stopped) means that no release runs; the folders stay.
     type: str
-    choices: [started, stopped]
+    choices: [started, present, stopped]
     default: started
   release:
-    description: Identity of the release. Required with O(state=started).
+    description: Identity of the release. Required unless O(state=stopped).
     type: str
   image:
     description: Reference of the image by digest, given to Compose as C(APP_IMAGE).
     type: str
   compose:
-    description: Text of the Compose file. Required with O(state=started).
+    description: Text of the Compose file. Required unless O(state=stopped).
     type: str
   env:
     description: Environment of the application.
@@ -81,6 +82,14 @@ EXAMPLES = r"""
     compose: "{{ lookup('ansible.builtin.file', 'compose.yml') }}"
     env:
       LOG_LEVEL: info
+
+- name: Have what a start of the release needs
+  clusterops.playground.application_release:
+    name: fibonacci
+    state: present
+    release: 3f9c1be02a77-0b1d2e
+    image: 172.29.0.10:5001/apps/fibonacci@sha256:8d6f0c0a
+    compose: "{{ lookup('ansible.builtin.file', 'compose.yml') }}"
 
 - name: Stop the application
   clusterops.playground.application_release:
@@ -202,15 +211,19 @@ class Application:
         self.compose(release, "up", "--detach", "--remove-orphans", "--quiet-pull")
         return wait_ready(self.ready_url, self._params["timeout_s"])
 
-    def pull(self) -> float:
-        """Pull the image by digest unless it is here; returns the seconds it took."""
+    def has_image(self) -> bool:
+        """Whether the image is here; an application without one needs none."""
         image = self._params["image"]
         if not image:
-            return 0.0
-        started = time.monotonic()
+            return True
         code, _out, _err = self._commands.run("docker", "image", "inspect", image, check=False)
-        if code != 0:
-            self._commands.run("docker", "pull", "--quiet", image)
+        return code == 0
+
+    def pull(self) -> float:
+        """Pull the image by digest unless it is here; returns the seconds it took."""
+        started = time.monotonic()
+        if not self.has_image():
+            self._commands.run("docker", "pull", "--quiet", self._params["image"])
         return time.monotonic() - started
 
 
@@ -254,6 +267,18 @@ def ensure_started(app: Application, releases: Releases, params: dict, check_mod
     return {"changed": True, "outdated": False, **result}
 
 
+def ensure_present(app: Application, releases: Releases, params: dict, check_mode: bool) -> dict:
+    """Have what a start of ``release`` needs, and leave what runs as it is."""
+    release, files = params["release"], release_files(params)
+    result = {"previous": releases.current() or "", "release": release}
+    if releases.matches(release, files) and app.has_image():
+        return {"changed": False, **result}
+    if not check_mode:
+        releases.write(release, files)
+        result["pull_s"] = round(app.pull(), 2)
+    return {"changed": True, **result}
+
+
 def ensure_stopped(app: Application, releases: Releases, check_mode: bool) -> dict:
     """Have nothing of the application running."""
     current = releases.current()
@@ -271,7 +296,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+            "state": {
+                "type": "str",
+                "choices": ["started", "present", "stopped"],
+                "default": "started",
+            },
             "release": {"type": "str"},
             "image": {"type": "str"},
             "compose": {"type": "str"},
@@ -283,7 +312,7 @@ def main() -> None:
             "home": {"type": "path", "default": "/opt/apps"},
             "timeout_s": {"type": "int", "default": 90},
         },
-        required_if=[("state", "started", ("release", "compose"))],
+        required_if=[("state", state, ("release", "compose")) for state in ("started", "present")],
         supports_check_mode=True,
     )
     params = module.params
@@ -292,6 +321,8 @@ def main() -> None:
     try:
         if params["state"] == "started":
             result = ensure_started(app, releases, params, module.check_mode)
+        elif params["state"] == "present":
+            result = ensure_present(app, releases, params, module.check_mode)
         else:
             result = ensure_stopped(app, releases, module.check_mode)
     except (CommandFailed, InvalidEnvironment, OSError) as error:

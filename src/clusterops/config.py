@@ -184,6 +184,13 @@ class ClusterConfig(BaseModel):
     scaling_dry_run: bool = Field(
         False, description="Decide and write it down, but change nothing."
     )
+    warm_agents: int = Field(
+        0,
+        ge=0,
+        le=50,
+        description="Stopped agents that are kept prepared, so that a scale-up skips provisioning "
+        "and image pull.",
+    )
     drain_timeout_s: Annotated[float, Field(ge=0, le=600)] = Field(
         30.0, description="Longest wait for requests in flight when an agent leaves."
     )

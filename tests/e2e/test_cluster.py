@@ -178,8 +178,27 @@ def test_killed_server_manager_is_started_again_by_up(cluster: Cluster) -> None:
     assert stopped.returncode == 3
     assert "not running" in stopped.stderr
     assert request("GET", f"{cluster.url}/ready")[0] == 200  # it still serves
+    cluster.configure(warm_agents=1)
     cluster.run("up")
     assert cluster.in_service() == ["agent-1"]
+
+
+def test_the_warm_pool_has_the_next_agent_prepared(cluster: Cluster) -> None:
+    token = (cluster.folder / ".playground/token").read_text().strip()
+    servers = "http://127.0.0.1:13000/api/v1/servers"
+    status, _, _ = request("DELETE", f"{servers}/agent-2", None, token)
+    assert status in (200, 204, 404)
+    wait_for("agent-2 is prepared", lambda: _prepared("agent-2"), 120)
+    assert _running_agents(cluster) == ["agent-1"]
+    cluster.run("scale", "2")
+    # The image was there before the engine was started for this.
+    assert "older" in cluster.on(
+        "agent-2",
+        "pulled=$(stat --format %Y /var/lib/docker/image/overlay2/repositories.json); "
+        "started=$(systemctl show --property InactiveExitTimestamp --value docker); "
+        'test "$pulled" -lt "$(date --date "$started" +%s)" && echo older',
+    )
+    cluster.run("scale", "1")
 
 
 def test_down_leaves_nothing(cluster: Cluster) -> None:
@@ -194,6 +213,13 @@ def test_down_leaves_nothing(cluster: Cluster) -> None:
     again = cluster.run("down")
     assert "nothing to remove" in again.stdout
     assert cluster.run("status", check=False).returncode == 3
+
+
+def _prepared(agent: str) -> bool:
+    """Whether the scaler's last action with an agent was to prepare it."""
+    _, body, _ = request("GET", "http://127.0.0.1:19000/api/v1/events?kind=finished")
+    actions = [event["action"] for event in body["events"] if event["agent"] == agent]
+    return actions[:1] == ["prepare"]
 
 
 def _running_agents(cluster: Cluster) -> list[str]:

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.e2e
 
 # What a node's death may cost at most: the requests that it held.
 CONNECTIONS = 4
+# Whoever cannot serve is out of the load balancer within this time.
+INTERVAL_S = 10
 FAKE_METRICS = """
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -37,6 +40,22 @@ ANSWERS = {
     "10 MB": "self.wfile.write(b'HTTP/1.1 200 OK\\r\\n\\r\\n' + b' ' * 10_000_000)",
     "nothing": "import time; time.sleep(60)",
 }
+BROKEN_APPLICATION = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        self.send_error(500)
+    do_POST = do_GET
+http.server.ThreadingHTTPServer(('0.0.0.0', 5000), Handler).serve_forever()
+"""
+# For a program of its own: the time that it sees is in a file.
+FAKE_CLOCK = """
+[Service]
+Environment=LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1
+Environment=FAKETIME_TIMESTAMP_FILE=/run/fake-clock FAKETIME_NO_CACHE=1
+Environment=FAKETIME_DONT_FAKE_MONOTONIC=1
+"""
 
 
 @dataclass
@@ -57,14 +76,17 @@ class Watch:
         serving = [node for node in status["nodes"] if node["in_service"]]
         return len(serving) >= 2 and all(node["state"] == "running" for node in serving)
 
-    def left_the_pool(self, agent: str, timeout: float) -> float:
+    def left_the_pool(self, agent: str) -> float:
         """Seconds until the load balancer does not send requests to an agent any more."""
-        return wait_for(
+        wait_for(
             f"{agent} leaves the pool",
             lambda: agent not in _serving(self.cluster),
-            timeout,
-            every=0.2,
+            30,
+            every=0.1,
         )
+        seconds = time.monotonic() - self.began
+        assert seconds <= INTERVAL_S, f"{agent} left the load balancer after {seconds:.1f} s"
+        return seconds
 
     def report(self, fault: str, seconds: float, allowed: int = 0) -> None:
         failed = sum(self.steady.failures.values())
@@ -78,7 +100,7 @@ class Watch:
 @pytest.fixture(scope="module")
 def pair(cluster: Cluster) -> Cluster:
     """The cluster with two agents in service."""
-    cluster.configure(agents_min=2)
+    cluster.configure(agents_min=2, scaling_interval_s=INTERVAL_S)
     cluster.run("up")
     wait_for("two agents", lambda: len(cluster.in_service()) == 2, 120)
     return cluster
@@ -93,23 +115,26 @@ def watch(pair: Cluster) -> Iterator[Watch]:
 
 
 def test_an_agent_is_killed(watch: Watch) -> None:
+    watch.began = time.monotonic()
     _engine("kill", f"{watch.cluster.name}-agent-2")
-    gone = watch.left_the_pool("agent-2", 20)
+    gone = watch.left_the_pool("agent-2")
     watch.report(
-        f"agent killed (out of the pool in {gone:.0f} s)", watch.whole_again(), CONNECTIONS
+        f"agent killed (out of the pool in {gone:.1f} s)", watch.whole_again(), CONNECTIONS
     )
 
 
 def test_an_agent_freezes(watch: Watch) -> None:
-    machine = f"{watch.cluster.name}-{_victim(watch.cluster)}"
+    agent = _victim(watch.cluster)
+    machine = f"{watch.cluster.name}-{agent}"
+    watch.began = time.monotonic()
     _engine("pause", machine)
     try:
-        gone = watch.left_the_pool(machine.removeprefix(f"{watch.cluster.name}-"), 30)
+        gone = watch.left_the_pool(agent)
         seconds = watch.whole_again()
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
             _engine("unpause", machine)
-    watch.report(f"agent frozen (out of the pool in {gone:.0f} s)", seconds, CONNECTIONS)
+    watch.report(f"agent frozen (out of the pool in {gone:.1f} s)", seconds, CONNECTIONS)
 
 
 def test_an_agents_network_vanishes(watch: Watch) -> None:
@@ -119,14 +144,46 @@ def test_an_agents_network_vanishes(watch: Watch) -> None:
         "inspect", "--format", f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}',
         machine,
     )  # fmt: skip
+    watch.began = time.monotonic()
     _engine("network", "disconnect", network, machine)
     try:
-        gone = watch.left_the_pool(agent, 30)
+        gone = watch.left_the_pool(agent)
         seconds = watch.whole_again()
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
             _engine("network", "connect", "--ip", address, network, machine)
-    watch.report(f"network cut (out of the pool in {gone:.0f} s)", seconds, CONNECTIONS)
+    watch.report(f"network cut (out of the pool in {gone:.1f} s)", seconds, CONNECTIONS)
+
+
+def test_an_application_hangs(watch: Watch) -> None:
+    agent = _victim(watch.cluster)
+    watch.began = time.monotonic()
+    watch.cluster.on(agent, "docker pause fibonacci-api-1")
+    try:
+        gone = watch.left_the_pool(agent)
+        seconds = watch.whole_again()
+    finally:
+        watch.cluster.run("ssh", agent, "--", "docker unpause fibonacci-api-1", check=False)
+    watch.report(f"application hangs (out of the pool in {gone:.1f} s)", seconds, CONNECTIONS)
+
+
+def test_an_application_answers_errors(watch: Watch) -> None:
+    agent = _victim(watch.cluster)
+    watch.cluster.on(
+        agent,
+        "docker stop fibonacci-api-1 && systemd-run --collect --unit=fake-application "
+        f"python3 -c {shlex.quote(BROKEN_APPLICATION)}",
+    )
+    watch.began = time.monotonic()
+    try:
+        gone = watch.left_the_pool(agent)
+        # Until then its errors are passed on, as they are any application's.
+        failed = sum(watch.steady.failures.values())
+        seconds = watch.whole_again()
+    finally:
+        watch.cluster.run("ssh", agent, "--", "systemctl stop fake-application", check=False)
+    fault = f"application answers errors (out of the pool in {gone:.1f} s)"
+    watch.report(fault, seconds, failed + CONNECTIONS)
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
@@ -139,7 +196,7 @@ def test_the_metrics_api_answers_nonsense(watch: Watch, answer: str) -> None:
         f"systemd-run --unit=fake-metrics python3 -c {shlex.quote(script)}",
     )
     try:
-        time.sleep(12)  # two looks
+        time.sleep(2 * INTERVAL_S + 2)  # two looks
         status = watch.cluster.status()
         node = next(node for node in status["nodes"] if node["name"] == agent)
         assert node["in_service"]  # the application answers: no reason to lose it
@@ -168,7 +225,7 @@ def test_the_scaler_is_killed_during_a_scale_up_and_a_scale_down(watch: Watch) -
 
 def test_the_server_manager_is_away_during_a_spike(watch: Watch) -> None:
     pid = (watch.cluster.folder / ".playground/server-manager.pid").read_text().strip()
-    load = watch.cluster.start("load", "--duration", "30", "--users", "30", "--json")
+    load = watch.cluster.start("load", "--duration", "60", "--users", "30", "--json")
     subprocess.run(["kill", "-STOP", pid], check=True)
     try:
         output, errors = load.communicate(timeout=120)
@@ -176,7 +233,59 @@ def test_the_server_manager_is_away_during_a_spike(watch: Watch) -> None:
     finally:
         subprocess.run(["kill", "-CONT", pid], check=True)
     assert '"failures": 0' in output
-    watch.report("Server Manager away for 30 s in a spike", watch.whole_again())
+    watch.report("Server Manager away for 60 s in a spike", watch.whole_again())
+
+
+def test_the_load_balancer_rejects_changes(watch: Watch) -> None:
+    """A scale-up that cannot be finished is rolled back, and succeeds when it can."""
+    conf = "/etc/nginx/nginx.conf"
+    watch.cluster.on(
+        "control-1",
+        f"cp -p {conf} {conf}.kept && "
+        f"sed -i '/require(\"clusterops.admin\").agent/i limit_except GET {{ deny all; }}' {conf} "
+        "&& nginx -t -q && systemctl reload nginx",
+    )
+    try:
+        watch.cluster.run("scale", "3", "--no-wait")
+        wait_for("a failed start", lambda: _latest("failed", "scale_up") is not None, 60)
+        wait_for("it is rolled back", lambda: _latest("finished", "scale_down") is not None, 60)
+        assert len(_serving(watch.cluster)) == 2
+        assert _states(watch.cluster).get("agent-3") in ("stopped", None)
+    finally:
+        watch.cluster.on("control-1", f"mv {conf}.kept {conf} && systemctl reload nginx")
+    watch.began = time.monotonic()
+    wait_for("three agents", lambda: len(watch.cluster.in_service()) == 3, 150)
+    watch.report("load balancer rejects changes", time.monotonic() - watch.began)
+    watch.cluster.run("scale", "2")
+
+
+def test_the_clock_jumps(watch: Watch) -> None:
+    """Forward by an hour, and back by two, for the scaler alone; nothing must come of it."""
+    unit = "/run/systemd/system/clusterops-scaler.service.d"
+    on = watch.cluster.on
+    on(
+        "control-1",
+        "(dpkg -s libfaketime || (apt-get update && apt-get install --yes libfaketime)) >/dev/null "
+        f"&& mkdir -p {unit} && echo {shlex.quote(FAKE_CLOCK)} > {unit}/fake-clock.conf "
+        "&& echo +0 > /run/fake-clock && systemctl daemon-reload "
+        "&& systemctl restart clusterops-scaler",
+    )
+    try:
+        for jump, count in (("+3600", 3), ("-3600", 2)):
+            wait_for("a look", lambda: _observed_at() is not None, 30)
+            before = _observed_at()
+            assert before is not None
+            on("control-1", f"echo {jump} > /run/fake-clock.new; mv /run/fake-clock{{.new,}}")
+            watch.began = time.monotonic()
+            wait_for("the jump", lambda then=before: _jumped(then), 60)
+            assert len(_serving(watch.cluster)) == 2 if count == 3 else 3
+            watch.cluster.run("scale", str(count), timeout=150)
+            watch.report(f"clock of the scaler jumps to {jump} s", time.monotonic() - watch.began)
+    finally:
+        on(
+            "control-1",
+            f"rm -r {unit} && systemctl daemon-reload && systemctl restart clusterops-scaler",
+        )
 
 
 def test_postgresql_is_restarted(watch: Watch) -> None:
@@ -201,9 +310,36 @@ def _action() -> str | None:
     return None
 
 
+def _latest(kind: str, action: str) -> str | None:
+    """The last event of a kind and an action within the last minute."""
+    _, body, _ = request("GET", f"http://127.0.0.1:19000/api/v1/events?kind={kind}&limit=20")
+    since = (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
+    found = (one for one in body["events"] if one["at"] > since and one.get("action") == action)
+    return next((str(one["message"]) for one in found), None)
+
+
+def _states(cluster: Cluster) -> dict[str, str]:
+    return {node["name"]: node["state"] for node in cluster.status()["nodes"]}
+
+
+def _observed_at() -> datetime | None:
+    """When the scaler looked last, by its own clock; nothing while it does not answer."""
+    with contextlib.suppress(OSError):
+        status, body, _ = request("GET", "http://127.0.0.1:19000/api/v1/status")
+        if status == 200 and body["observed_at"]:
+            return datetime.fromisoformat(body["observed_at"])
+    return None
+
+
+def _jumped(before: datetime) -> bool:
+    now = _observed_at()
+    return now is not None and abs(now - before) > timedelta(minutes=30)
+
+
 def _serving(cluster: Cluster) -> list[str]:
     """Who gets requests, by the load balancer's own word."""
-    listed = json.loads(cluster.on("control-1", "curl -s http://127.0.0.1:8081/agents"))
+    curl = ("curl", "--silent", "http://127.0.0.1:8081/agents")
+    listed = json.loads(_engine("exec", f"{cluster.name}-control-1", *curl))
     return [agent["name"] for agent in listed["agents"] if agent["state"] == "in_service"]
 
 

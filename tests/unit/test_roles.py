@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from clusterops.images.bake import BAKED_ROLES
+
 ROLES_DIR = Path(__file__).parents[2] / "roles"
 ROLES = sorted(path.name for path in ROLES_DIR.iterdir() if path.is_dir())
 
@@ -84,3 +86,9 @@ def test_package_lists_are_plain(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_the_readme_shows_how_to_use_the_role(role: str) -> None:
     assert f"clusterops.playground.{role}" in (ROLES_DIR / role / "README.md").read_text("utf-8")
+
+
+def test_the_agents_image_and_the_stamp_on_a_machine_know_the_same_roles() -> None:
+    prepared = yaml.safe_load((ROLES_DIR.parent / "playbooks/vars/prepared.yml").read_text())
+    named = {part.rpartition("/")[2] for part in prepared["prepared_content"] if "/roles/" in part}
+    assert named == set(BAKED_ROLES)

@@ -23,6 +23,8 @@ from clusterops.state import cluster_file
 
 AGENTS_MAX = 10_000
 RPS_MAX = 1e9
+FAILURES_MAX = 60
+SECONDS_MAX = 3600
 
 
 def simulate(
@@ -49,6 +51,16 @@ def simulate(
         int | None,
         typer.Option(help=f"Instead of the policy's own; here up to {AGENTS_MAX}."),
     ] = None,
+    actions_at_once: Annotated[int, typer.Option(help="How many agents may start at a time.")] = 3,
+    start_seconds: Annotated[float, typer.Option(help="How long an agent takes to come.")] = 15.0,
+    drain_seconds: Annotated[float, typer.Option(help="How long an agent takes to leave.")] = 5.0,
+    failures: Annotated[
+        float, typer.Option(help="How often an agent fails, per hour on average.")
+    ] = 0.0,
+    noise: Annotated[
+        float,
+        typer.Option(help="Standard deviation of what is seen of each agent's CPU, percent."),
+    ] = 0.0,
     plot: Annotated[
         Path | None, typer.Option(help="Draw it into this HTML file.", show_default=False)
     ] = None,
@@ -57,15 +69,28 @@ def simulate(
     """Try scaling policies on a load over time, in virtual time and without machines.
 
     The decisions are the scaler's own. The agents are a model: load is spread evenly, what is
-    above the capacity in service fails, nothing breaks, and any number may start at a time.
+    above the capacity in service fails, and an agent that fails can always be started anew.
+    The same arguments give the same result.
     """
     _check("--hours", hours, HOURS_MAX)
     _check("--peak", peak, RPS_MAX)
     _check("--capacity", capacity, RPS_MAX)
     _check("--agents-max", agents_max, AGENTS_MAX)
+    _check("--actions-at-once", actions_at_once, AGENTS_MAX, least=1)
+    _check("--start-seconds", start_seconds, SECONDS_MAX, least=0)
+    _check("--drain-seconds", drain_seconds, SECONDS_MAX, least=0)
+    _check("--failures", failures, FAILURES_MAX, least=0)
+    _check("--noise", noise, 100, least=0)
     trials = [_trial(path, agents_max) for path in policy or [cluster_file()]]
     load = _trace(trace, peak, hours)
-    model = AgentModel(capacity_rps=capacity)
+    model = AgentModel(
+        capacity_rps=capacity,
+        start_s=start_seconds,
+        drain_s=drain_seconds,
+        actions_at_once=actions_at_once,
+        failures_per_hour=failures,
+        cpu_noise_percent=noise,
+    )
     results = [(name, _run(trial, load, model)) for name, trial in _named(trials)]
     if plot:
         _write(plot, page(results, load, model))
@@ -73,14 +98,19 @@ def simulate(
         output.print_json(report.as_json(results, load, model), one_line=True)
         return
     print(report.conditions(load, model))
-    print(report.table(results))
+    print(report.table(results, model))
     if plot:
         print(f"Drawn: {plot}")
 
 
-def _check(option: str, value: float | None, most: float) -> None:
-    if value is not None and not 0 < value <= most:
-        raise UsageError(f"{option}: found {value:g}; allowed: more than 0, at most {most:g}")
+def _check(option: str, value: float | None, most: float, least: float | None = None) -> None:
+    """Refuse what is not above 0, or below the least value where there is one."""
+    if value is None:
+        return
+    enough = value > 0 if least is None else value >= least
+    if not (enough and value <= most):
+        low = "more than 0" if least is None else f"at least {least:g}"
+        raise UsageError(f"{option}: found {value:g}; allowed: {low}, at most {most:g}")
 
 
 def _trial(path: Path, agents_max: int | None) -> Trial:

@@ -24,6 +24,7 @@ from clusterops.server_manager.drivers import _docker_container as machine
 from clusterops.state import project_root
 
 BAKED_ROLES = ("base", "container_engine", "python_app", "metrics_api")
+BAKED_PLAYBOOKS = ("agent_roles.yml", "base.yml", "tasks/metrics_api.yml", "vars/prepared.yml")
 BOOT_TIMEOUT_S = 60.0
 FORGET = (
     "systemctl stop docker.service docker.socket containerd.service; "
@@ -46,7 +47,7 @@ def digest(
 ) -> str:
     """Changes when anything that the playbook would leave in the image changes."""
     sha = hashlib.sha256(f"{bare_id} {wheel_sha256} {network}".encode())
-    files = [root / "playbooks" / name for name in (playbook, "agent_roles.yml", "base.yml")]
+    files = [root / "playbooks" / name for name in (playbook, *BAKED_PLAYBOOKS)]
     for role in (*BAKED_ROLES, *more_roles):
         files += sorted(path for path in (root / "roles" / role).rglob("*") if path.is_file())
     for path in files:

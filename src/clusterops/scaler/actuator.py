@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Acting: one playbook run at a time, through ansible-runner in a thread."""
+"""Acting: playbook runs, each through ansible-runner in a thread."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ class Actuator:
         playbook = {
             "scale_up": settings.playbook_scale_up,
             "scale_down": settings.playbook_scale_down,
+            "prepare": settings.playbook_prepare,
         }[action.kind]
         if not playbook.is_file():
             raise FileNotFoundError(f"{playbook} is missing")

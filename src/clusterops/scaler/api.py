@@ -15,8 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from clusterops.scaler.daemon import Controller, HeldError
-from clusterops.scaler.observe import ProbeError, read_token
+from clusterops.scaler.answers import ProbeError
+from clusterops.scaler.daemon import Controller
+from clusterops.scaler.ledger import HeldError
+from clusterops.scaler.observe import read_token
 from clusterops.scaler.store import ALWAYS, Span
 
 BODY_LIMIT = 4096
@@ -87,14 +89,16 @@ def make_app(controller: Controller) -> FastAPI:
         after: datetime | None = None,
         until: datetime | None = None,
     ) -> dict[str, Any]:
-        rows = controller.store.events(min(max(limit, 1), 1000), kind, span=_span(after, until))
+        rows = controller.ledger.store.events(
+            min(max(limit, 1), 1000), kind, span=_span(after, until)
+        )
         return {"events": [{**row, "at": _time(row["at"])} for row in rows]}
 
     @app.get("/api/v1/ticks")
     async def ticks(
         limit: int = 30, after: datetime | None = None, until: datetime | None = None
     ) -> dict[str, Any]:
-        rows = controller.store.ticks(min(max(limit, 1), 1000), span=_span(after, until))
+        rows = controller.ledger.store.ticks(min(max(limit, 1), 1000), span=_span(after, until))
         return {"ticks": [{**row, "at": _time(row["at"])} for row in rows]}
 
     @app.get("/api/v1/prometheus-targets")
@@ -110,18 +114,18 @@ def make_app(controller: Controller) -> FastAPI:
             raise HTTPException(
                 422, f"desired: found {count!r}; allowed: a whole number from {low} to {high}"
             )
-        controller.set_desired(count)
+        controller.ledger.set_desired(count, controller.settings.scaling_hold_s)
         return {"desired": count, "min": low, "max": high}
 
     @app.post("/api/v1/pause")
     async def pause(request: Request) -> dict[str, Any]:
         _authorise(request, controller)
-        return {"changed": controller.pause(True), "paused": True}
+        return {"changed": controller.ledger.pause(True), "paused": True}
 
     @app.delete("/api/v1/pause")
     async def resume(request: Request) -> dict[str, Any]:
         _authorise(request, controller)
-        return {"changed": controller.pause(False), "paused": False}
+        return {"changed": controller.ledger.pause(False), "paused": False}
 
     @app.post("/api/v1/hold")
     async def hold(request: Request) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def make_app(controller: Controller) -> FastAPI:
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= 3600:
             raise HTTPException(422, f"ttl_s: found {ttl!r}; allowed: more than 0, at most 3600")
         try:
-            lease = controller.hold(holder, float(ttl))
+            lease = controller.ledger.hold(holder, float(ttl))
         except HeldError as error:
             raise HTTPException(409, str(error)) from error
         return {
@@ -146,7 +150,7 @@ def make_app(controller: Controller) -> FastAPI:
     async def release(request: Request, holder: str | None = None) -> dict[str, Any]:
         _authorise(request, controller)
         try:
-            released = controller.release(holder)
+            released = controller.ledger.release(holder)
         except HeldError as error:
             raise HTTPException(409, str(error)) from error
         return {"held": False, "released": released, "idle": not controller.runs.all}
@@ -156,7 +160,7 @@ def make_app(controller: Controller) -> FastAPI:
 
 def describe(controller: Controller) -> dict[str, Any]:
     """The status document (its field names are a contract)."""
-    seen, state = controller.seen, controller.state
+    seen, state = controller.seen, controller.ledger.state
     actions = [
         {
             "kind": run.action.kind,
@@ -166,7 +170,7 @@ def describe(controller: Controller) -> dict[str, Any]:
         }
         for run in controller.runs.all
     ]
-    decision, lease = controller.decision, controller.lease
+    decision, lease = controller.decision, controller.ledger.lease
     limits = controller.settings.limits
     rest_s = max(limits.cooldown_up_s, limits.cooldown_down_s)
     cooldown_ends = state.last_scaling_at + rest_s if state else 0.0

@@ -1,57 +1,49 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The control loop: observe, decide, write down, act. One loop, one action at a time."""
+"""The control loop: observe, decide, write down, act. Between two ticks it only looks whether the
+agents that serve are well.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from clusterops.errors import ClusterOpsError
 from clusterops.scaler.decide import Decision, decide
 from clusterops.scaler.exporter import Exporter
+from clusterops.scaler.health import Strikes, count_strikes, suspected, unhealthy
+from clusterops.scaler.ledger import Ledger
 from clusterops.scaler.model import (
     Action,
     ActionKind,
     ActionResult,
-    Lease,
+    Eject,
     Observation,
     Plan,
     State,
-    Trouble,
 )
 from clusterops.scaler.policy import Policy
 from clusterops.scaler.ports import Eyes, Hands
-from clusterops.scaler.reconcile import (
-    Rules,
-    Strikes,
-    acting_kind,
-    after_failure,
-    after_success,
-    count_strikes,
-    initial_desired,
-    plan,
-    suspected,
-)
+from clusterops.scaler.reconcile import acting_kind, initial_desired, plan
 from clusterops.scaler.record import alarms_of, failure_text, tick_record
 from clusterops.scaler.runs import Run, Runs
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import Store
+from clusterops.scaler.troubles import after_failure, after_success
 
 _LOG = logging.getLogger(__name__)
 _PRUNE_EVERY_S = 600.0
+#: Looks between ticks take at most this share of one processor.
+_GLANCES_SHARE = 0.1
 #: Alarms under which the scaler changes nothing; the mode is then "paused".
 SAFETY_STOPS = ("load_balancer_unreachable", "server_manager_unreachable", "many_unhealthy")
 
 
-class HeldError(ClusterOpsError):
-    """Someone else holds the scaler."""
-
-
 class Controller:
-    """The scaler's loop and everything the API asks of it."""
+    """The scaler's loop."""
 
     def __init__(
         self,
@@ -63,22 +55,18 @@ class Controller:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self.store = store
         self.exporter = Exporter()
         self.exporter.limits(settings.agents_min, settings.agents_max)
         self._eyes = eyes
         self._policy = policy
         self._clock = clock
         self._wake = asyncio.Event()
+        self.ledger = Ledger(store, clock, self.wake)
         self._strikes: dict[str, Strikes] = {}
         self.runs = Runs(hands, self._ended)
         # Succeeded just now; must not be due again.
         self._without_effect: dict[str, Action] = {}
         self._pruned_at = 0.0
-        self._released_at = 0.0
-        self.state: State | None = store.load()
-        self._lease = store.load_lease()
-        self._memory = store.load_memory()
         self.seen: Observation | None = None
         self.last_known: Observation | None = None
         self.decision: Decision | None = None
@@ -86,27 +74,15 @@ class Controller:
         self.plan: Plan | None = None
         self.alarms: dict[str, tuple[str, float]] = {}
         self.alive_at = time.monotonic()
-        if store.moved_aside:
-            self.event(
-                "alarm",
-                f"the database was damaged; it was kept as {store.moved_aside.name} "
-                "and a new one begun",
-            )
 
     # --- for the API ---------------------------------------------------------------------
 
     @property
-    def lease(self) -> Lease | None:
-        """The lease in force."""
-        lease = self._lease
-        return lease if lease and self._clock() < lease.until else None
-
-    @property
     def mode(self) -> str:
-        if self.lease:
+        if self.ledger.lease:
             return "held"
         stopped = any(name in SAFETY_STOPS for name in self.alarms)
-        return "paused" if stopped or (self.state and self.state.paused) else "auto"
+        return "paused" if stopped or self.ledger.paused else "auto"
 
     def healthy(self, name: str) -> bool:
         """Whether the last look found an agent fit to serve."""
@@ -114,110 +90,72 @@ class Controller:
         agent = next((a for a in seen.agents if a.name == name), None) if seen else None
         return bool(agent and agent.swept and agent.ready is not False and agent.has_metrics)
 
-    def set_desired(self, count: int) -> None:
-        """A person wants ``count`` agents; the policy stays above that for scaling_hold_s."""
-        now = self._clock()
-        until = now + self.settings.scaling_hold_s
-        self.store.save(desired=count, floor=count, floor_until=until)
-        self.state = replace(
-            self.state
-            or State(count, last_scaling_at=self._released_at, paused=self.store.load_paused()),
-            desired=count,
-            floor=count,
-            floor_until=until,
-        )
-        self.event("desired", f"asked for: {count}", desired=count)
-        self.wake()
-
-    def pause(self, paused: bool) -> bool:
-        """Stop deciding, or go on; agents that die are still replaced. False for no change."""
-        before = self.state.paused if self.state else self.store.load_paused()
-        if paused == before:
-            return False
-        self.store.save(paused=paused)
-        if self.state:
-            self.state = replace(self.state, paused=paused)
-        self.event("paused" if paused else "resumed", "by request")
-        self.wake()
-        return True
-
-    def hold(self, holder: str, ttl_s: float) -> Lease:
-        """Start no new action for ``ttl_s``.
-
-        Raises:
-            HeldError: somebody else does so already.
-        """
-        lease = self.lease
-        if lease and lease.holder != holder:
-            raise HeldError(f"the scaler is held by '{lease.holder}'")
-        if not lease:
-            self.event("held", f"held by '{holder}' for {ttl_s:g} s", holder=holder)
-        return self._set_lease(Lease(holder, self._clock() + ttl_s))
-
-    def release(self, holder: str | None = None) -> bool:
-        """End the lease (of ``holder``, or whoever has it); False where there was none.
-
-        The cooldown begins.
-        """
-        lease = self.lease
-        if not lease:
-            if self._lease:
-                self._set_lease(None)  # over; a clock that is set back must not renew it
-            return False
-        if holder is not None and lease.holder != holder:
-            raise HeldError(f"the scaler is held by '{lease.holder}'")
-        self._set_lease(None)
-        # Whoever held the scaler worked on the agents: what they measure now is that work.
-        self._released_at = self._clock()
-        self.store.save(last_scaling_at=self._released_at)
-        if self.state:
-            self.state = replace(self.state, last_scaling_at=self._released_at)
-        self.event("released", f"released by '{lease.holder}'", holder=lease.holder)
-        self.wake()
-        return True
-
     def wake(self) -> None:
         """Make the next tick come now."""
         self._wake.set()
 
-    def event(self, kind: str, message: str, agent: str | None = None, **data: object) -> None:
-        """Write something down for people, in the journal and in the store."""
-        level = logging.WARNING if kind in ("alarm", "failed") else logging.INFO
-        _LOG.log(level, "%s%s: %s", kind, f" {agent}" if agent else "", message)
-        self.store.add_event(self._clock(), kind, message, agent, **data)
-
     # --- the loop ------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tick until ``stop`` is set; then end the action in progress and return."""
+        """Tick until ``stop`` is set; then end the actions in progress and return."""
         stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _task: self.wake())
         try:
             while not stop.is_set():
                 self._wake.clear()
-                pause = await self._guarded_tick()
-                waking = asyncio.create_task(self._wake.wait())
-                await asyncio.wait(
-                    {stopping, waking}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
-                )
-                waking.cancel()
+                await self._guarded("tick", self.tick())
+                await self._rest(self.settings.scaling_interval_s)
         finally:
             stopping.cancel()
             self.runs.cancel()
             await self.runs.wait(10.0)
 
-    async def _guarded_tick(self) -> float:
+    async def _rest(self, seconds: float) -> None:
+        """Until the next tick is due, or somebody wakes the loop; look at those that serve."""
+        ends = time.monotonic() + seconds
+        least = 0.0
+        while not self._wake.is_set():
+            doubt = suspected(self._strikes)
+            pause = self.settings.confirm_after_s if doubt else self.settings.health_interval_s
+            left = ends - time.monotonic()
+            try:
+                await asyncio.wait_for(self._wake.wait(), min(max(pause, least), max(left, 0.0)))
+            except TimeoutError:
+                if time.monotonic() >= ends:
+                    return
+                used = time.process_time()
+                await self._guarded("glance", self.glance())
+                least = (time.process_time() - used) / _GLANCES_SHARE
+
+    async def _guarded(self, what: str, work: Coroutine[None, None, None]) -> None:
         try:
-            await self.tick()
+            await work
         except Exception as error:  # the loop is the one thing that must go on
-            _LOG.exception("a tick failed")
+            _LOG.exception("a %s failed", what)
             self.exporter.error()
-            self.alarms["tick_failed"] = (f"the last tick failed: {error}", self._clock())
+            self.alarms[f"{what}_failed"] = (f"the last {what} failed: {error}", self._clock())
         self.alive_at = time.monotonic()
-        pause = self.settings.scaling_interval_s
-        return min(self.settings.confirm_after_s, pause) if suspected(self._strikes) else pause
+
+    async def glance(self) -> None:
+        """Between two ticks: take agents out of the pool that do not serve any more."""
+        if self.seen is None or not self.seen.pool_known:
+            return
+        busy = self.runs.busy
+        seen = await self._eyes.glance(self.seen)
+        busy |= self.runs.busy
+        if not seen.pool_known:
+            return  # the next tick says so
+        self.seen = seen
+        # A playbook may be taking an agent out, or putting it in, at this very moment.
+        agents = (replace(one, swept=one.swept and one.name not in busy) for one in seen.agents)
+        self._strikes = count_strikes(self._strikes, replace(seen, agents=tuple(agents)))
+        ejects, _alarms = unhealthy(seen, self._strikes, self.settings.rules)
+        # What the Server Manager said at the last tick is no reason: a machine may run by now.
+        due = (one for one in ejects if one.suspect and one.agent not in busy)
+        await self._eject(tuple(due))
 
     async def tick(self) -> None:
-        """One round: look, eject what is dead, decide, write down, start an action."""
+        """One round: look, eject what is dead, decide, write down, start actions."""
         began = time.monotonic()
         # An action that ends during the look makes the look a picture of the past.
         busy = self.runs.busy
@@ -228,13 +166,13 @@ class Controller:
         self.seen = seen
         if seen.servers_known:
             self.last_known = seen
+            self._forget_absent(seen)
         self._strikes = count_strikes(self._strikes, seen)
-        if self.state is None and not self._initialise(seen):
+        if self.ledger.state is None and not self._initialise(seen):
             self._raise_alarms(seen, Plan())
             return
-        state = self._state()
-        before = plan(state.desired, seen, state, self._strikes, now, self._rules, busy)
-        await self._eject(before)
+        before = self._plan(seen, now, busy)
+        await self._eject(before.ejects)
         self._raise_alarms(seen, before)
         stop = next((name for name in SAFETY_STOPS if name in self.alarms), None)
         state = self._state()  # somebody may have asked for something during the ejects
@@ -244,85 +182,74 @@ class Controller:
             state,
             now,
             self.settings.limits,
-            self._memory,
+            self.ledger.memory,
             acting=acting,
             safety_stop=stop,
         )
-        before_decision = state
         self.decision, self.decided_at = decision, now
-        self._memory = decision.memory
+        self.ledger.memory = decision.memory
         if decision.desired != state.desired:
             # Written before anything is done: a restart goes on towards the same number.
-            self._remember(desired=decision.desired, last_scaling_at=now)
-            self.event(
+            self.ledger.remember(desired=decision.desired, last_scaling_at=now)
+            self.ledger.event(
                 "decision",
                 f"from {state.desired} to {decision.desired}: {decision.reason}",
                 desired=decision.desired,
                 direction=decision.direction,
             )
-        state = self._state()
-        next_plan = plan(state.desired, seen, state, self._strikes, now, self._rules, busy)
+        next_plan = self._plan(seen, now, busy)
         self.plan = next_plan
         for run in self.runs.cancel(next_plan.cancels):
-            self.event("cancelling", "it is wanted again", run.action.agent)
+            self.ledger.event("cancelling", "it is wanted again", run.action.agent)
         await self._restore(next_plan.restores, seen)
         self._begin(() if before.ejects else next_plan.actions, busy)
-        self.exporter.desired.set(state.desired)
+        self.exporter.desired.set(self._state().desired)
         self.exporter.tick(seen, time.monotonic() - began, self.mode, len(self.alarms))
-        self.store.add_tick(
-            now,
-            tick_record(
-                seen,
-                decision,
-                next_plan,
-                before_decision,
-                acting=acting,
-                safety_stop=stop,
-            ),
-            self._memory,
-        )
-        if now - self._pruned_at > _PRUNE_EVERY_S:
-            self._pruned_at = now
-            self.store.prune(now - self.settings.ticks_kept_s, self.settings.events_kept)
+        record = tick_record(seen, decision, next_plan, state, acting=acting, safety_stop=stop)
+        self._write_down(now, record)
 
     async def close(self) -> None:
-        """Wait for the action in progress (tests; ``run`` ends it by itself)."""
+        """Wait for the actions in progress (tests; ``run`` ends them by itself)."""
         await self.runs.wait()
 
     # --- the parts of a tick ---------------------------------------------------------------
 
-    @property
-    def _rules(self) -> Rules:
-        return self.settings.rules
-
     def _state(self) -> State:
-        assert self.state is not None  # noqa: S101 - tick() sees to it
-        return replace(self.state, lease=self._lease)
+        state = self.ledger.state
+        assert state is not None  # noqa: S101 - tick() sees to it
+        return state
+
+    def _plan(self, seen: Observation, now: float, busy: Mapping[str, ActionKind]) -> Plan:
+        state = self._state()
+        return plan(state.desired, seen, state, self._strikes, now, self.settings.rules, busy)
 
     def _initialise(self, seen: Observation) -> bool:
         desired = initial_desired(seen, self.settings.agents_min, self.settings.agents_max)
         if desired is None:
             return False
-        self.store.save(desired=desired)
-        self.state = State(
-            desired, last_scaling_at=self._released_at, paused=self.store.load_paused()
-        )
-        self.event("desired", f"starting with {desired}", desired=desired)
+        self.ledger.begin(desired)
+        self.ledger.event("desired", f"starting with {desired}", desired=desired)
         return True
 
-    async def _eject(self, before: Plan) -> None:
+    def _forget_absent(self, seen: Observation) -> None:
+        for agent in seen.agents:
+            if agent.state == "absent":
+                self.ledger.set_prepared(agent.name, None)
+
+    async def _eject(self, ejects: tuple[Eject, ...]) -> None:
         done = False
-        for eject in before.ejects:
+        for eject in ejects:
             try:
                 await self._eyes.eject(eject.agent)
             except ClusterOpsError as error:
-                self.event("failed", f"could not be ejected: {error}", eject.agent)
+                self.ledger.event("failed", f"could not be ejected: {error}", eject.agent)
                 continue
             done = True
             self.exporter.eject()
-            self.event("ejected", eject.reason, eject.agent)
+            self.ledger.event("ejected", eject.reason, eject.agent)
             if eject.suspect:
-                self._set_trouble(eject.agent, replace(self._trouble(eject.agent), suspect=True))
+                trouble = self.ledger.trouble(eject.agent)
+                self.ledger.set_trouble(eject.agent, replace(trouble, suspect=True))
         if done:
             self.wake()  # look again, and replace it, without waiting for the interval
 
@@ -331,9 +258,9 @@ class Controller:
         now = self._clock()
         for name, text in current.items():
             if name not in self.alarms:
-                self.event("alarm", text, alarm=name)
+                self.ledger.event("alarm", text, alarm=name)
         for name in self.alarms.keys() - current.keys():
-            self.event("alarm_cleared", f"{name} is over", alarm=name)
+            self.ledger.event("alarm_cleared", f"{name} is over", alarm=name)
         self.alarms = {
             name: (text, self.alarms[name][1] if name in self.alarms else now)
             for name, text in current.items()
@@ -352,9 +279,15 @@ class Controller:
 
     def _start(self, action: Action) -> None:
         now = self._clock()
-        self._remember(last_scaling_at=now)
-        self.event("started", f"{action.kind}: {action.reason}", action.agent, action=action.kind)
+        self._rest_begins(action.kind, now)
+        text = f"{action.kind}: {action.reason}"
+        self.ledger.event("started", text, action.agent, action=action.kind)
         self.runs.start(action, now)
+
+    def _rest_begins(self, kind: ActionKind, now: float) -> None:
+        """The cooldown after a change; what is only prepared changes nothing."""
+        if kind != "prepare":
+            self.ledger.remember(last_scaling_at=now)
 
     async def _restore(self, agents: tuple[str, ...], seen: Observation) -> None:
         addresses = {agent.name: agent.pool_address or "" for agent in seen.agents}
@@ -362,11 +295,20 @@ class Controller:
             try:
                 await self._eyes.restore(name, addresses[name])
             except ClusterOpsError as error:
-                self.event("failed", f"could not be put back into service: {error}", name)
+                self.ledger.event("failed", f"could not be put back into service: {error}", name)
                 continue
-            self._remember(last_scaling_at=self._clock())
-            self.event("restored", "it was draining, and is in service again", name)
+            self.ledger.remember(last_scaling_at=self._clock())
+            self.ledger.event("restored", "it was draining, and is in service again", name)
             self.wake()
+
+    def _write_down(self, now: float, record: dict[str, object]) -> None:
+        store = self.ledger.store
+        store.add_tick(now, record, self.ledger.memory)
+        if now - self._pruned_at > _PRUNE_EVERY_S:
+            self._pruned_at = now
+            store.prune(now - self.settings.ticks_kept_s, self.settings.events_kept)
+
+    # --- the end of an action --------------------------------------------------------------
 
     def _ended(self, run: Run, result: ActionResult | None) -> None:
         action = run.action
@@ -374,51 +316,39 @@ class Controller:
             self.exporter.error()
             return
         self.exporter.action(action.kind, result)
-        self._remember(last_scaling_at=self._clock())
-        details = result.as_dict()
+        self._rest_begins(action.kind, self._clock())
         if result.ok:
-            self._without_effect[action.agent] = action
-            self._set_trouble(action.agent, after_success(self._trouble(action.agent), action.kind))
-            text = f"{action.kind} took {result.seconds:.1f} s"
-            self.event("finished", text, action.agent, action=action.kind, **details)
+            self._succeeded(action, result)
         elif result.cancelled:
             text = f"{action.kind} was called off"
-            self.event("cancelled", text, action.agent, action=action.kind, **details)
+            details = result.as_dict()
+            self.ledger.event("cancelled", text, action.agent, action=action.kind, **details)
         else:
-            self._fail(action, failure_text(result), **details)
+            self._fail(action, failure_text(result), **result.as_dict())
         self.wake()
+
+    def _succeeded(self, action: Action, result: ActionResult) -> None:
+        agent = action.agent
+        self._without_effect[agent] = action
+        self.ledger.set_trouble(agent, after_success(self.ledger.trouble(agent), action.kind))
+        application = self.seen.application if self.seen else None
+        if action.kind != "scale_down" and application:
+            self.ledger.set_prepared(agent, application.release)
+        text = f"{action.kind} took {result.seconds:.1f} s"
+        self.ledger.event("finished", text, agent, action=action.kind, **result.as_dict())
 
     def _fail(self, action: Action, why: str, **data: object) -> None:
         now = self._clock()
-        trouble = after_failure(self._trouble(action.agent), action.kind, now, self._rules)
-        self._set_trouble(action.agent, trouble)
-        wait = trouble.not_before - now
-        then = f"next try in {wait:.0f} s"
+        before = self.ledger.trouble(action.agent)
+        trouble = after_failure(before, action.kind, now, self.settings.rules)
+        self.ledger.set_trouble(action.agent, trouble)
+        then = f"next try in {trouble.not_before - now:.0f} s"
         if trouble.quarantined_until > now:
             then = f"set aside for {trouble.quarantined_until - now:.0f} s"
-        self.event(
+        self.ledger.event(
             "failed",
             f"{action.kind}, attempt {trouble.failures}: {why}; {then}",
             action.agent,
             action=action.kind,
             **data,
         )
-
-    # --- memory ----------------------------------------------------------------------------
-
-    def _remember(self, **values: float) -> None:
-        self.store.save(**values)
-        self.state = replace(self._state(), **values)  # type: ignore[arg-type]
-
-    def _trouble(self, agent: str) -> Trouble:
-        return self._state().troubles.get(agent, Trouble())
-
-    def _set_trouble(self, agent: str, trouble: Trouble) -> None:
-        self.store.save_trouble(agent, trouble)
-        state = self._state()
-        self.state = replace(state, troubles={**state.troubles, agent: trouble})
-
-    def _set_lease(self, lease: Lease | None) -> Lease:
-        self.store.save_lease(lease)
-        self._lease = lease
-        return lease or Lease("", 0.0)

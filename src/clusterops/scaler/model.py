@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 PoolState = Literal["in_service", "draining", "out"]
-ActionKind = Literal["scale_up", "scale_down"]
+ActionKind = Literal["scale_up", "scale_down", "prepare"]
 
 _AGENT_NAME = re.compile(r"^agent-([1-9][0-9]{0,4})$", re.ASCII)
 
@@ -108,6 +108,29 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """How actions are chosen, and when the scaler gives up on an agent. Times in seconds.
+
+    Attributes:
+        warm_agents: stopped agents that are kept prepared for the next scale-up.
+        silent_looks: looks in a row that an agent may fail altogether.
+        unready_s: for which an application may not be ready while another one is.
+        none_ready_s: after which it is an alarm that none is.
+    """
+
+    agents_max: int
+    warm_agents: int = 0
+    silent_looks: int = 2
+    unready_s: float = 7.0
+    none_ready_s: float = 30.0
+    backoff_s: float = 5.0
+    backoff_limit_s: float = 120.0
+    actions_at_once: int = 3
+    quarantine_failures: int = 3
+    quarantine_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Someone (``up``, a deploy) asked that no new action starts until then."""
 
@@ -121,17 +144,23 @@ class Trouble:
 
     Attributes:
         suspect: it stopped answering while it served; others are used first until it serves again.
+        undo: the last start failed, and what it left has not been taken down yet.
     """
 
     failures: int = 0
     not_before: float = 0.0
     quarantined_until: float = 0.0
     suspect: bool = False
+    undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the scaler remembers across restarts: what was requested, never what was observed."""
+    """What the scaler remembers across restarts: what was requested, never what was observed.
+
+    Attributes:
+        prepared: agents whose machine has a release's image, and which release that is.
+    """
 
     desired: int
     floor: int = 0
@@ -140,6 +169,7 @@ class State:
     lease: Lease | None = None
     paused: bool = False
     troubles: dict[str, Trouble] = field(default_factory=dict)
+    prepared: dict[str, str] = field(default_factory=dict)
 
     def effective_floor(self, now: float) -> int:
         return self.floor if now < self.floor_until else 0

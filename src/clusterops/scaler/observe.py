@@ -4,33 +4,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 
-from clusterops.errors import ClusterOpsError
+from clusterops.scaler.answers import ProbeError, parse_metrics, parse_pool, parse_servers
+from clusterops.scaler.deployment import DeploymentFile
 from clusterops.scaler.model import Agent, Application, Observation, PoolState, agent_number
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.sweep import Getter, ShortageError
 
 _LOG = logging.getLogger(__name__)
 LIST_LIMIT = 4 * 1024 * 1024  # a listing of 10,000 agents
-STALE_AFTER_S = 30.0
 _CHUNK = 64 * 1024
-
-
-class ProbeError(ClusterOpsError):
-    """A part of the cluster did not answer as it should."""
+_SOON_S = 0.5
+"""Whoever is well is ready within this time."""
 
 
 class Observer:
@@ -71,6 +67,48 @@ class Observer:
             application=application,
             problems=tuple(problems),
         )
+
+    async def glance(self, before: Observation) -> Observation:
+        """Look again at the pool, and whether those in it are well.
+
+        Only those that are not ready, or not soon, are asked for metrics, too.
+        """
+        pool = await self._pool()
+        if isinstance(pool, ProbeError):
+            return replace(before, pool_known=False)
+        agents = [_with_entry(agent, pool.get(agent.name, {})) for agent in before.agents]
+        answers = {
+            agent.name: asyncio.create_task(self._is_ready(agent, before.application))
+            for agent in agents
+            if agent.in_pool
+        }
+        if answers:
+            await asyncio.wait(answers.values(), timeout=_SOON_S)
+        looks = (self._second_glance(agent, answers.get(agent.name)) for agent in agents)
+        return replace(before, at=self._clock(), agents=tuple(await asyncio.gather(*looks)))
+
+    async def _is_ready(self, agent: Agent, application: Application | None) -> bool | None:
+        """None where that is not known."""
+        address = _address_asked(agent)
+        if not address:
+            return None
+        with contextlib.suppress(ShortageError):
+            return await self._ready(address, application)
+        return None
+
+    async def _second_glance(self, agent: Agent, answer: asyncio.Task[bool | None] | None) -> Agent:
+        address = _address_asked(agent)
+        if answer is None or not address or (answer.done() and answer.result() is None):
+            return replace(agent, swept=False)
+        if answer.done() and answer.result():
+            return replace(agent, swept=True, ready=True)
+        try:
+            metrics, ready = await asyncio.gather(self._metrics(address), answer)
+        except ShortageError:
+            return replace(agent, swept=False)
+        cpu, memory = metrics or (None, None)
+        swept = ready is not None
+        return replace(agent, swept=swept, ready=ready, cpu_percent=cpu, memory_percent=memory)
 
     async def eject(self, agent: str) -> None:
         """Take an agent out of the pool.
@@ -122,11 +160,8 @@ class Observer:
 
     async def _sweep(self, agent: Agent, application: Application | None) -> Agent | None:
         """The agent with what it told; None where it could not be asked."""
-        address = agent.address
-        if agent.in_pool and agent.pool_address:
-            # The address that gets the traffic is the one whose health matters.
-            address = agent.pool_address.rsplit(":", 1)[0]
-        if not address or agent.state not in (None, "running"):
+        address = _address_asked(agent)
+        if not address:
             return agent
         try:
             metrics, ready = await asyncio.gather(
@@ -198,36 +233,6 @@ class Observer:
             raise ProbeError(f"{url}: {_reason(error)}") from error
 
 
-class DeploymentFile:
-    """The deployment document, read again whenever the file changes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: tuple[int, int, int] | None = None
-        self._application: Application | None = None
-
-    def read(self) -> Application | None:
-        """The application, or None where nothing was deployed yet.
-
-        Raises:
-            ProbeError: the file is there and cannot be used.
-        """
-        try:
-            stat = self._path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if stamp != self._stamp:
-                document = json.loads(self._path.read_text(encoding="utf-8"))
-                self._application = parse_deployment(document)
-                self._stamp = stamp
-        except FileNotFoundError:
-            self._stamp = self._application = None
-        except OSError as error:
-            raise ProbeError(f"{self._path}: cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ProbeError(f"{self._path}: is no deployment document: {error!r}") from error
-        return self._application
-
-
 def read_token(path: Path) -> str:
     """The cluster's token.
 
@@ -243,79 +248,6 @@ def read_token(path: Path) -> str:
     return token
 
 
-# --- parsing (pure) ------------------------------------------------------------------------
-
-
-def parse_deployment(document: Any) -> Application:
-    application = document["application"]
-    port = application.get("port", 5000)
-    path = application.get("ready_path", "/ready")
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
-        raise ValueError(f"application.port is {port!r}")
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise ValueError(f"application.ready_path is {path!r}")
-    return Application(str(application["name"]), str(document["release"]), port, path)
-
-
-def parse_servers(body: Any) -> dict[str, dict[str, Any]]:
-    """Agents by name, out of a Server Manager's listing."""
-    if isinstance(body, dict):
-        body = body.get("servers")
-    if not isinstance(body, list):
-        raise ProbeError("the list of servers is no list")
-    return {
-        server["name"]: server
-        for server in body
-        if isinstance(server, dict)
-        and isinstance(server.get("name"), str)
-        and agent_number(server["name"]) is not None
-    }
-
-
-def parse_pool(body: Any) -> dict[str, dict[str, Any]]:
-    """Pool entries by name, out of the load balancer's answer."""
-    agents = body.get("agents") if isinstance(body, dict) else None
-    if isinstance(agents, dict) and not agents:  # an empty Lua table becomes {}
-        agents = []
-    if not isinstance(agents, list):
-        raise ProbeError("the list of agents is no list")
-    return {
-        entry["name"]: entry
-        for entry in agents
-        if isinstance(entry, dict) and isinstance(entry.get("name"), str)
-    }
-
-
-def parse_metrics(body: bytes, date: str | None, now: float) -> tuple[float, float] | None:
-    """CPU and memory in percent, or None for anything but fresh, sane numbers."""
-    try:
-        document = json.loads(body)
-        values = [
-            float(document[key])
-            for key in ("cpu_utilization_percent", "memory_utilization_percent")
-            if not isinstance(document[key], bool)
-        ]
-        age = _age(document.get("sampled_at"), date, now)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-        return None
-    if len(values) != 2 or not all(math.isfinite(v) and 0 <= v <= 10_000 for v in values):
-        return None
-    if age is not None and age > STALE_AFTER_S:
-        return None
-    return min(values[0], 100.0), min(values[1], 100.0)
-
-
-def _age(sampled_at: Any, date: str | None, now: float) -> float | None:
-    """Seconds between the sample and the answer, on the agent's own clock where it tells it."""
-    if isinstance(sampled_at, str):
-        sampled_at = datetime.fromisoformat(sampled_at).timestamp()
-    if isinstance(sampled_at, bool) or not isinstance(sampled_at, int | float):
-        return None
-    if date:
-        now = parsedate_to_datetime(date).timestamp()
-    return now - float(sampled_at)
-
-
 def _merge(
     servers: dict[str, dict[str, Any]] | None,
     pool: dict[str, dict[str, Any]] | None,
@@ -328,24 +260,31 @@ def _merge(
         if number is None:
             continue  # an entry that someone else put into the pool: not ours to touch
         server = (servers or {}).get(name, {})
-        entry = (pool or {}).get(name, {})
         state = None if servers is None else str(server.get("state", "absent"))
-        pool_state = entry.get("state")
-        in_flight = entry.get("in_flight", 0)
-        agents.append(
-            Agent(
-                name=name,
-                number=number,
-                state=state,
-                address=_text(server.get("address")),
-                pool=cast(PoolState, pool_state)
-                if pool_state in ("in_service", "draining", "out")
-                else None,
-                pool_address=_text(entry.get("address")),
-                in_flight=in_flight if isinstance(in_flight, int) else 0,
-            )
-        )
+        agent = Agent(name, number, state=state, address=_text(server.get("address")))
+        agents.append(_with_entry(agent, (pool or {}).get(name, {})))
     return sorted(agents, key=lambda agent: agent.number)
+
+
+def _with_entry(agent: Agent, entry: dict[str, Any]) -> Agent:
+    """The agent, with what the load balancer's pool says of it."""
+    state, in_flight = entry.get("state"), entry.get("in_flight", 0)
+    known = state in ("in_service", "draining", "out")
+    return replace(
+        agent,
+        pool=cast(PoolState, state) if known else None,
+        pool_address=_text(entry.get("address")),
+        in_flight=in_flight if isinstance(in_flight, int) else 0,
+    )
+
+
+def _address_asked(agent: Agent) -> str | None:
+    """Where an agent is asked how it is: the address that gets the traffic is what matters."""
+    if agent.state not in (None, "running"):
+        return None
+    if agent.in_pool and agent.pool_address:
+        return agent.pool_address.rsplit(":", 1)[0]
+    return agent.address
 
 
 def _reason(error: Exception) -> str:

@@ -17,6 +17,13 @@ class Eyes(Protocol):
         """Look at everything once; does not raise."""
         ...
 
+    async def glance(self, before: Observation) -> Observation:
+        """Look again at the pool, and whether those in it are well; does not raise.
+
+        The rest is as it was ``before``.
+        """
+        ...
+
     async def eject(self, agent: str) -> None:
         """Take an agent out of the pool; raises ClusterOpsError where that fails."""
         ...

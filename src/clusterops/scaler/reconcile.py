@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what is wanted and what is seen to the next action. Pure, and without memory.
+"""From what is wanted and what is seen to the next actions. Pure, and without memory.
 
 Level-triggered: the same observation gives the same plan whatever happened before, so a
 daemon that was killed anywhere finishes the half-done work of its predecessor.
@@ -8,91 +8,31 @@ daemon that was killed anywhere finishes the half-done work of its predecessor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from clusterops.scaler.health import NO_STRIKES, Strikes, none_ready, unhealthy
 from clusterops.scaler.model import (
-    DEAD_STATES,
     OFF_STATES,
     Action,
     ActionKind,
     Agent,
-    Eject,
     Observation,
     Plan,
+    Rules,
     State,
-    Trouble,
 )
+from clusterops.scaler.troubles import quarantined, trouble_of, waits
+
+Busy = Mapping[str, ActionKind]
+"""Agents that an action is under way for."""
+
+_SET_ASIDE = 9
+"""The rank of agents that are not used at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Strikes:
-    """Sweeps in a row that an agent of the pool failed: altogether, and its application alone."""
-
-    silent: int = 0
-    unready: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """When the scaler gives up on an agent, and for how long."""
-
-    agents_max: int
-    silent_sweeps: int = 2
-    unready_sweeps: int = 6
-    backoff_s: float = 5.0
-    backoff_limit_s: float = 120.0
-    actions_at_once: int = 3
-    quarantine_failures: int = 3
-    quarantine_s: float = 600.0
-
-
-def count_strikes(before: Mapping[str, Strikes], seen: Observation) -> dict[str, Strikes]:
-    """Strikes after one more sweep. Only agents of the pool collect them."""
-    strikes: dict[str, Strikes] = {}
-    for agent in seen.agents:
-        if not agent.in_pool:
-            continue
-        old = before.get(agent.name, Strikes())
-        if not agent.swept or agent.ready is None:
-            strikes[agent.name] = old  # nothing was learned
-            continue
-        bad = not agent.ready
-        strikes[agent.name] = Strikes(
-            silent=old.silent + 1 if bad and not agent.has_metrics else 0,
-            unready=old.unready + 1 if bad else 0,
-        )
-    return strikes
-
-
-def suspected(strikes: Mapping[str, Strikes]) -> bool:
-    """Whether a second look should come soon."""
-    return any(strike.silent for strike in strikes.values())
-
-
-def acting_kind(busy: Mapping[str, ActionKind]) -> ActionKind | None:
-    """What is under way, for the decision: more agents, or else fewer."""
-    kinds = set(busy.values())
+def acting_kind(busy: Busy) -> ActionKind | None:
+    """What is under way, for the decision: more agents, or else fewer. Preparing is neither."""
+    kinds = set(busy.values()) - {"prepare"}
     return "scale_up" if "scale_up" in kinds else next(iter(kinds), None)
-
-
-def after_failure(trouble: Trouble, kind: str, now: float, rules: Rules) -> Trouble:
-    """The back-off after one more failed action of an agent."""
-    failures = trouble.failures + 1
-    delay = min(rules.backoff_s * 2.0 ** min(failures - 1, 16), rules.backoff_limit_s)
-    set_aside = kind == "scale_up" and failures % rules.quarantine_failures == 0
-    return Trouble(
-        failures=failures,
-        not_before=now + delay,
-        quarantined_until=now + rules.quarantine_s if set_aside else trouble.quarantined_until,
-        suspect=trouble.suspect,
-    )
-
-
-def after_success(trouble: Trouble, kind: str) -> Trouble:
-    """A machine that serves is forgiven; one that was taken down stays set aside."""
-    if kind == "scale_up":
-        return Trouble()
-    return Trouble(quarantined_until=trouble.quarantined_until, suspect=trouble.suspect)
 
 
 def initial_desired(seen: Observation, agents_min: int, agents_max: int) -> int | None:
@@ -109,7 +49,7 @@ def plan(
     strikes: Mapping[str, Strikes],
     now: float,
     rules: Rules,
-    busy: Mapping[str, ActionKind] | None = None,
+    busy: Busy | None = None,
 ) -> Plan:
     """The next steps towards ``desired`` agents in service.
 
@@ -119,15 +59,19 @@ def plan(
     busy = busy or {}
     if not seen.pool_known:
         return Plan(blocked_by="load_balancer_unreachable")
-    ejects, alarms = _ejects(seen, strikes, rules)
+    ejects, alarms = unhealthy(seen, strikes, rules)
     if not seen.servers_known:
         return Plan(ejects, (), "server_manager_unreachable", alarms)
-    wanted = choose(desired, seen, state, now, rules)
-    if len(wanted) < desired:
+    ranked = _ranked(seen, state, now, rules, busy)
+    if len(ranked) < desired:
         alarms["not_enough_agents"] = (
-            f"{desired} agents are wanted, but only {len(wanted)} can serve: "
+            f"{desired} agents are wanted, but only {len(ranked)} can serve: "
             "the others failed repeatedly and are set aside for a while"
         )
+    if none_ready(seen, strikes, rules):
+        # Perhaps it is the agents after all: another one tells. It serves only if it is ready.
+        desired = min(desired + 1, rules.agents_max)
+    wanted = ranked[:desired]
     if "many_unhealthy" in alarms:
         return Plan(ejects, (), "many_unhealthy", alarms)
     chosen = frozenset(wanted)
@@ -144,31 +88,63 @@ def plan(
     if restores:
         return Plan((), (), "restoring", alarms, restores, cancels)
     actions, blocked = _next_actions(desired, chosen, seen, state, now, rules, busy)
-    doubted = any(strikes.get(name, Strikes()).silent for name in wanted)
+    doubted = any(strikes.get(name, NO_STRIKES).silent for name in wanted)
     if doubted and any(action.kind == "scale_down" for action in actions):
         # The next look tells whether who is to stay can.
         return Plan((), (), "suspicion", alarms, cancels=cancels)
+    if not actions and not busy and not blocked:
+        actions = _preparation(ranked[desired:], seen, state, now, rules)
     return Plan((), actions, blocked, alarms, cancels=cancels)
 
 
 def choose(
-    desired: int, seen: Observation, state: State, now: float, rules: Rules
+    desired: int,
+    seen: Observation,
+    state: State,
+    now: float,
+    rules: Rules,
+    busy: Busy | None = None,
 ) -> tuple[str, ...]:
     """The names that should serve: those closest to serving already, low numbers first."""
+    return _ranked(seen, state, now, rules, busy or {})[:desired]
+
+
+def _ranked(
+    seen: Observation, state: State, now: float, rules: Rules, busy: Busy
+) -> tuple[str, ...]:
+    """Every agent that may be used, the one closest to serving first."""
 
     def rank(agent: Agent) -> tuple[int, int]:
-        if agent.state == "running":
-            nearness = {"in_service": 0, "draining": 1}.get(agent.pool or "", 2)
-        else:
-            nearness = {"starting": 3, "error": 5}.get(agent.state or "", 4)
-        if nearness and state.troubles.get(agent.name, Trouble()).suspect:
-            nearness = max(nearness, 6)
-        if nearness and _quarantined(state, agent.name, now, rules):
-            nearness = 9
+        nearness = _nearness(agent, is_prepared(agent, seen, state))
+        if busy.get(agent.name) == "prepare":
+            nearness = 6  # it will be, but who knows when
+        if nearness and trouble_of(state, agent.name).suspect:
+            nearness = max(nearness, 7)
+        if nearness and quarantined(state, agent.name, now, rules):
+            nearness = _SET_ASIDE
         return nearness, agent.number
 
-    ranked = sorted((agent for agent in seen.agents if agent.number <= rules.agents_max), key=rank)
-    return tuple(agent.name for agent in ranked[:desired] if rank(agent)[0] < 9)
+    ranks = {agent.name: rank(agent) for agent in seen.agents if agent.number <= rules.agents_max}
+    return tuple(name for name in sorted(ranks, key=ranks.__getitem__)
+                 if ranks[name][0] < _SET_ASIDE)  # fmt: skip
+
+
+def _nearness(agent: Agent, prepared: bool) -> int:
+    """How much is left to do until it serves; 0 for nothing."""
+    if agent.state == "running":
+        return {"in_service": 0, "draining": 1}.get(agent.pool or "", 2)
+    if agent.state in ("starting", "error"):
+        return {"starting": 3, "error": 6}[agent.state]
+    return 4 if prepared else 5
+
+
+def is_prepared(agent: Agent, seen: Observation, state: State) -> bool:
+    """Whether its machine has the image of what is deployed."""
+    return (
+        seen.application is not None
+        and agent.state != "absent"
+        and state.prepared.get(agent.name) == seen.application.release
+    )
 
 
 def _next_actions(
@@ -178,37 +154,56 @@ def _next_actions(
     state: State,
     now: float,
     rules: Rules,
-    busy: Mapping[str, ActionKind],
+    busy: Busy,
 ) -> tuple[tuple[Action, ...], str | None]:
     """Several up at once, one down at a time, and capacity first."""
-    blocked = "action_in_progress" if busy else None
-    agents = sorted(seen.agents, key=lambda agent: agent.number)
-    ups = []
+    changing = acting_kind(busy) is not None
+    blocked = "action_in_progress" if changing else None
+    agents = [agent for agent in seen.agents if agent.name not in busy]
+    agents.sort(key=lambda agent: agent.number)
+    brings: list[Action] = []
     for agent in agents:
-        if agent.name not in wanted or _serves(agent) or agent.name in busy:
+        if agent.name not in wanted or _serves(agent):
             continue
-        if seen.application is None:
+        if trouble_of(state, agent.name).undo and _costs(agent):
+            brings.append(Action("scale_down", agent.name, "its last start failed: rolled back"))
+        elif seen.application is None:
             blocked = blocked or "no_deployment"
-        elif _waits(state, agent.name, now, rules):
+        elif waits(state, agent.name, now, rules):
             blocked = blocked or "backoff"
         else:
-            ups.append(Action("scale_up", agent.name, _why_up(agent)))
-    free = max(rules.actions_at_once - len(busy), 0)
-    if ups and free:
-        return tuple(ups[:free]), None
-    if busy or ups:
+            brings.append(Action("scale_up", agent.name, _why_up(agent)))
+    # A preparation takes no other action's place.
+    free = rules.actions_at_once - sum(kind != "prepare" for kind in busy.values())
+    if brings and free > 0:
+        return tuple(brings[:free]), None
+    if changing or brings:
         return (), blocked
-    serving = sum(_serves(agent) for agent in agents)
+    serving = sum(_serves(agent) for agent in seen.agents)
     for agent in reversed(agents):  # the highest number leaves first
         if agent.name in wanted or not _costs(agent):
             continue
         if _serves(agent) and serving <= desired:
             continue  # beyond the maximum; it serves until what replaces it does
-        if _waits(state, agent.name, now, rules):
+        if waits(state, agent.name, now, rules) and not trouble_of(state, agent.name).undo:
             blocked = blocked or "backoff"
         else:
             return (Action("scale_down", agent.name, _why_down(agent)),), None
     return (), blocked
+
+
+def _preparation(
+    others: tuple[str, ...], seen: Observation, state: State, now: float, rules: Rules
+) -> tuple[Action, ...]:
+    """One more agent for the warm pool: those next in line, one at a time."""
+    agents = {agent.name: agent for agent in seen.agents}
+    for name in others[: rules.warm_agents]:
+        agent = agents[name]
+        if agent.state not in ("stopped", "absent") or is_prepared(agent, seen, state):
+            continue
+        if seen.application is not None and not waits(state, name, now, rules):
+            return (Action("prepare", name, "the warm pool has room for it"),)
+    return ()
 
 
 def _drains_in_good_health(agent: Agent) -> bool:
@@ -245,67 +240,3 @@ def _why_down(agent: Agent) -> str:
     if agent.pool == "in_service":
         return "it is one more than wanted"
     return f"it is not wanted, and its machine is {agent.state}"
-
-
-def _waits(state: State, name: str, now: float, rules: Rules) -> bool:
-    return _ahead(state.troubles.get(name, Trouble()).not_before, now, rules.backoff_limit_s)
-
-
-def _quarantined(state: State, name: str, now: float, rules: Rules) -> bool:
-    return _ahead(state.troubles.get(name, Trouble()).quarantined_until, now, rules.quarantine_s)
-
-
-def _ahead(until: float, now: float, most_s: float) -> bool:
-    """Whether a time is still to come; not if it is further off than it can be, because the
-    clock was set back.
-    """
-    return now < until <= now + most_s
-
-
-def _ejects(
-    seen: Observation, strikes: Mapping[str, Strikes], rules: Rules
-) -> tuple[tuple[Eject, ...], dict[str, str]]:
-    """Agents that must leave the pool now, and the alarms raised by looking for them."""
-    certain: list[Eject] = []
-    doubtful: list[Eject] = []
-    pool = [agent for agent in seen.agents if agent.in_pool]
-    someone_ready = any(agent.ready for agent in pool)
-    alarms = {}
-    unready = [strikes.get(agent.name, Strikes()).unready for agent in pool]
-    if pool and not someone_ready and min(unready) >= rules.unready_sweeps:
-        alarms["none_ready"] = (
-            f"no agent's application has been ready for {min(unready)} looks: more likely a part "
-            "that they share (the database) than the agents; see ./playground logs"
-        )
-    for agent in pool:
-        strike = strikes.get(agent.name, Strikes())
-        if seen.servers_known and agent.state in DEAD_STATES:
-            certain.append(Eject(agent.name, f"its machine is {agent.state}"))
-        elif seen.servers_known and agent.state == "stopping" and agent.pool == "in_service":
-            certain.append(Eject(agent.name, "its machine is being stopped"))
-        elif agent.moved:
-            certain.append(
-                Eject(agent.name, f"it moved from {agent.pool_address} to {agent.address}")
-            )
-        elif strike.silent >= rules.silent_sweeps:
-            doubtful.append(
-                Eject(agent.name, f"no metrics and not ready {strike.silent} times in a row", True)
-            )
-        elif strike.unready >= rules.unready_sweeps and someone_ready:
-            # Where nobody is ready, the fault is likely shared (the database): ejecting
-            # agents would not help.
-            doubtful.append(
-                Eject(
-                    agent.name,
-                    f"the application was not ready {strike.unready} times in a row",
-                    True,
-                )
-            )
-    if len(doubtful) >= 2 and len(doubtful) * 2 > len(pool):
-        names = ", ".join(eject.agent for eject in doubtful)
-        return tuple(certain), alarms | {
-            "many_unhealthy": f"{len(doubtful)} of {len(pool)} agents look unhealthy at once "
-            f"({names}): more likely the network or a shared part than the agents; "
-            "nothing is changed until this clears"
-        }
-    return tuple(certain + doubtful), alarms

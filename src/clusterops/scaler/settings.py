@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clusterops.config import PolicyEntry, scaling_contradictions
 from clusterops.errors import UsageError
-from clusterops.scaler.model import Limits, Rate
-from clusterops.scaler.reconcile import Rules
+from clusterops.scaler.model import Limits, Rate, Rules
 
 _CONFIG = Path("/etc/clusterops")
 _COLLECTION = Path("/opt/clusterops/collections/ansible_collections/clusterops/playground")
@@ -64,15 +63,19 @@ class ScalerSettings(BaseModel):
     scaling_rate_period_s: Annotated[float, Field(ge=1, le=3600)] = 15.0
     scaling_warmup_s: Seconds = 15.0
     scaling_dry_run: bool = False
+    warm_agents: Annotated[int, Field(ge=0, le=50)] = 0
 
     metrics_port: Port = 5100
     sweep_timeout_s: Annotated[float, Field(gt=0, le=60)] = 3.0
     confirm_after_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    silent_sweeps: Annotated[int, Field(ge=1, le=100)] = 2
-    unready_sweeps: Annotated[int, Field(ge=1, le=1000)] = 6
+    health_interval_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    silent_looks: Annotated[int, Field(ge=1, le=100)] = 2
+    unready_s: Seconds = 7.0
+    none_ready_s: Seconds = 30.0
 
     playbook_scale_up: Path = _COLLECTION / "playbooks/scale_up.yml"
     playbook_scale_down: Path = _COLLECTION / "playbooks/scale_down.yml"
+    playbook_prepare: Path = _COLLECTION / "playbooks/prepare.yml"
     inventory: Path = _CONFIG / "inventory"
     ansible_config: Path = _CONFIG / "ansible.cfg"
     action_timeout_s: Annotated[float, Field(ge=1, le=3600)] = 300.0
@@ -121,8 +124,10 @@ class ScalerSettings(BaseModel):
     def rules(self) -> Rules:
         return Rules(
             agents_max=self.agents_max,
-            silent_sweeps=self.silent_sweeps,
-            unready_sweeps=self.unready_sweeps,
+            warm_agents=self.warm_agents,
+            silent_looks=self.silent_looks,
+            unready_s=self.unready_s,
+            none_ready_s=self.none_ready_s,
             backoff_s=self.backoff_s,
             backoff_limit_s=self.backoff_limit_s,
             actions_at_once=self.actions_at_once,

@@ -79,6 +79,7 @@ class Store:
             last_scaling_at=float(values.get("last_scaling_at", 0.0)),
             lease=Lease(lease["holder"], lease["until"]) if lease else None,
             paused=values.get("paused", False) is True,
+            prepared=dict(values.get("prepared") or {}),
             troubles={
                 agent: Trouble(**json.loads(text))
                 for agent, text in self._db.execute("SELECT * FROM troubles")
@@ -104,7 +105,7 @@ class Store:
         return json.loads(row[0]) if row else None
 
     def save(self, **values: Any) -> None:
-        """Set keys of the state (desired, floor, floor_until, last_scaling_at) together."""
+        """Set fields of the state together."""
         with self._write() as db:
             for key, value in values.items():
                 db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, json.dumps(value)))
@@ -211,7 +212,12 @@ def _check_content(db: sqlite3.Connection) -> None:
         memory = db.execute("SELECT value FROM state WHERE key = 'memory'").fetchone()
         if memory:
             memory_from(json.loads(memory[0]))
-        for key, kind in (("desired", int), ("floor", int), ("last_scaling_at", (int, float))):
+        for key, kind in (
+            ("desired", int),
+            ("floor", int),
+            ("last_scaling_at", (int, float)),
+            ("prepared", dict),
+        ):
             row = db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
             if row and not isinstance(json.loads(row[0]), kind):
                 raise ValueError(f"{key} is {row[0]}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from clusterops.scaler.model import Agent, Application, Limits, Observation, State
-from clusterops.scaler.reconcile import Rules
+from clusterops.scaler.health import Strikes, count_strikes
+from clusterops.scaler.model import Agent, Application, Limits, Observation, Rules, State
 
 
 def limits(low: int, high: int, cooldown_s: float = 30.0, **changes: Any) -> Limits:
@@ -49,3 +49,17 @@ def seen(*agents: Agent, **changes: Any) -> Observation:
 
 def state(desired: int, **changes: Any) -> State:
     return State(**{"desired": desired, **changes})
+
+
+def silent(number: int) -> Agent:
+    """An agent of the pool that does not answer at all."""
+    return agent(number, cpu_percent=None, memory_percent=None, ready=False)
+
+
+def strikes_after(looks: int, *agents: Agent, every_s: float = 1.0) -> dict[str, Strikes]:
+    """Strikes of agents that were well once, and were as they are now since."""
+    fine = [agent(one.number) for one in agents if one.in_pool]
+    strikes = count_strikes({}, seen(*fine, at=NOW - looks * every_s))
+    for left in reversed(range(looks)):
+        strikes = count_strikes(strikes, seen(*agents, at=NOW - left * every_s))
+    return strikes

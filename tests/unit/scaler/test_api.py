@@ -29,7 +29,7 @@ async def controller(tmp_path: Path) -> Controller:
     world.agents[2] = agent(2, "draining")
     store = Store(settings.database)
     made = Controller(settings, store, world, world, ThresholdPolicy(), lambda: world.now)
-    made.hold("test", 30)
+    made.ledger.hold("test", 30)
     await made.tick()
     return made
 
@@ -65,8 +65,8 @@ async def test_status_says_when_the_next_change_may_come(
 ) -> None:
     status = (await client.get("/api/v1/status")).json()
     assert status["cooldown_ends_at"] is None and status["floor"] is None
-    controller.set_desired(2)
-    controller.release()
+    controller.ledger.set_desired(2, 300)
+    controller.ledger.release()
     await controller.tick()  # starts an action, which begins the cooldown
     await controller.close()
     status = (await client.get("/api/v1/status")).json()
@@ -132,7 +132,7 @@ async def test_changes_need_the_token(
             method, f"/api/v1/{path}", headers=headers, content=b'{"desired": 3}'
         )
         assert answer.status_code == 401 and "error" in answer.json()
-    assert controller.state and controller.state.desired == 1
+    assert controller.ledger.state and controller.ledger.state.desired == 1
 
 
 async def test_other_sites_are_refused(client: httpx.AsyncClient) -> None:
@@ -150,7 +150,7 @@ async def test_other_sites_are_refused(client: httpx.AsyncClient) -> None:
 async def test_desired(client: httpx.AsyncClient, controller: Controller) -> None:
     answer = await client.post("/api/v1/desired", headers=TOKEN, json={"desired": 3})
     assert answer.json() == {"desired": 3, "min": 1, "max": 4}
-    assert controller.state and controller.state.desired == 3
+    assert controller.ledger.state and controller.ledger.state.desired == 3
     for bad in (0, 5, -1, True, "3", 2.0, None):
         answer = await client.post("/api/v1/desired", headers=TOKEN, json={"desired": bad})
         assert answer.status_code == 422 and "from 1 to 4" in answer.json()["error"]

@@ -12,13 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterops.scaler.observe import (
-    DeploymentFile,
-    ProbeError,
-    parse_metrics,
-    parse_pool,
-    parse_servers,
-)
+from clusterops.scaler.answers import ProbeError, parse_metrics, parse_pool, parse_servers
+from clusterops.scaler.deployment import DeploymentFile
 from clusterops.scaler.sweep import (
     BODY_LIMIT,
     HEAD_LIMIT,

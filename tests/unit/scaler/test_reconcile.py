@@ -8,24 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterops.scaler.health import Strikes
 from clusterops.scaler.model import Agent, Lease, Observation, Plan, Trouble
-from clusterops.scaler.reconcile import (
-    Strikes,
-    after_failure,
-    after_success,
-    choose,
-    count_strikes,
-    initial_desired,
-    plan,
-)
-from tests.unit.scaler.builders import NOW, RULES, agent, seen, state
+from clusterops.scaler.reconcile import acting_kind, choose, initial_desired, plan
+from clusterops.scaler.troubles import after_failure, after_success
+from tests.unit.scaler.builders import NOW, RULES, agent, seen, silent, state, strikes_after
 
 
 def planned(
     desired: int, observation: Observation, strikes: dict[str, Strikes] | None = None, **more: Any
 ) -> Plan:
     busy = more.pop("busy", None)
-    return plan(desired, observation, state(desired, **more), strikes or {}, NOW, RULES, busy)
+    rules = replace(RULES, warm_agents=more.pop("warm_agents", 0))
+    return plan(desired, observation, state(desired, **more), strikes or {}, NOW, rules, busy)
 
 
 def step(result: Plan) -> str | None:
@@ -83,41 +78,6 @@ def test_ejects_happen_while_held_and_while_acting() -> None:
 
 def test_an_ejected_agent_is_replaced() -> None:
     assert step(planned(2, seen(agent(1), agent(2, "stopped")))) == "scale_up agent-2"
-
-
-def silent(number: int) -> Agent:
-    return agent(number, cpu_percent=None, memory_percent=None, ready=False)
-
-
-def strikes_after(sweeps: int, *agents: Agent) -> dict[str, Strikes]:
-    strikes: dict[str, Strikes] = {}
-    for _ in range(sweeps):
-        strikes = count_strikes(strikes, seen(*agents))
-    return strikes
-
-
-def test_two_silent_sweeps_eject_and_one_does_not() -> None:
-    agents = (agent(1), silent(2), agent(3))
-    for sweeps, ejected in ((1, []), (2, ["agent-2"])):
-        result = planned(3, seen(*agents), strikes_after(sweeps, *agents))
-        assert [eject.agent for eject in result.ejects] == ejected
-
-
-def test_strikes_count_in_a_row_and_in_the_pool_only() -> None:
-    once = strikes_after(1, agent(1), silent(2))
-    assert count_strikes(once, seen(agent(1), agent(2)))["agent-2"] == Strikes()
-    assert "agent-2" not in strikes_after(5, agent(1), replace(silent(2), pool=None))
-    unknown = seen(agent(1), agent(2, swept=False, ready=None))
-    assert count_strikes(once, unknown)["agent-2"].silent == 1
-
-
-def test_an_application_that_stays_unready_is_ejected_if_others_are_ready() -> None:
-    agents = (agent(1), agent(2, ready=False))
-    assert not planned(2, seen(*agents), strikes_after(5, *agents)).ejects
-    assert planned(2, seen(*agents), strikes_after(6, *agents)).ejects
-    everyone = (agent(1, ready=False), agent(2, ready=False))  # the database, perhaps
-    result = planned(2, seen(*everyone), strikes_after(60, *everyone))
-    assert not result.ejects and not result.action
 
 
 def test_many_unhealthy_agents_at_once_change_nothing_and_raise_an_alarm() -> None:
@@ -231,11 +191,78 @@ def test_a_clock_that_was_set_back_does_not_prolong_a_rest() -> None:
         assert step(planned(2, look, troubles={"agent-2": trouble})) == "scale_up agent-2"
 
 
-def test_an_application_that_is_ready_nowhere_raises_an_alarm() -> None:
-    look = seen(agent(1, ready=False))
-    assert "none_ready" not in planned(1, look, {"agent-1": Strikes(unready=5)}).alarms
-    result = planned(1, look, {"agent-1": Strikes(unready=6)})
+def test_where_no_application_is_ready_another_agent_tells_whether_it_is_the_agents() -> None:
+    unready = agent(1, ready=False)
+    strikes = strikes_after(30, unready)
+    result = planned(1, seen(unready), strikes)
     assert "none_ready" in result.alarms and not result.ejects
+    assert step(result) == "scale_up agent-2"
+    assert planned(4, seen(*(agent(n, ready=False) for n in (1, 2, 3, 4))), strikes).actions == ()
+    assert step(planned(1, seen(unready), strikes_after(29, unready))) is None
+    # It is: the new one serves, and the old one leaves.
+    ejects = planned(1, seen(unready, agent(2)), strikes).ejects
+    assert [(eject.agent, eject.suspect) for eject in ejects] == [("agent-1", True)]
+
+
+def test_a_start_that_failed_is_rolled_back_before_it_is_tried_again() -> None:
+    failed = {"agent-2": after_failure(Trouble(), "scale_up", NOW, RULES)}
+    look = seen(agent(1), agent(2, "running"))
+    back = planned(2, look, troubles=failed)
+    assert step(back) == "scale_down agent-2" and "rolled back" in back.actions[0].reason
+    undone = {"agent-2": after_success(failed["agent-2"], "scale_down")}
+    off = seen(agent(1), agent(2, "stopped"))
+    assert planned(2, off, troubles=undone).blocked_by == "backoff"
+    assert plan(2, off, state(2, troubles=undone), {}, NOW + 5, RULES).actions[0].kind == "scale_up"
+    # Nothing was left: nothing to roll back.
+    assert planned(2, off, troubles=failed).blocked_by == "backoff"
+    # A rollback that fails does not stand in the way of the next try for ever.
+    twice = {"agent-2": after_failure(failed["agent-2"], "scale_down", NOW - 10, RULES)}
+    assert step(planned(2, look, troubles=twice)) == "scale_up agent-2"
+    # What serves all the same stays.
+    assert step(planned(2, seen(agent(1), agent(2)), troubles=failed)) is None
+
+
+RELEASE = {"agent-2": "r1"}
+
+
+@pytest.mark.parametrize(
+    ("desired", "warm", "agents", "prepared", "expected"),
+    [
+        (1, 1, [agent(1)], {}, "prepare agent-2"),
+        (1, 1, [agent(1), agent(2, "stopped")], {}, "prepare agent-2"),
+        (1, 1, [agent(1), agent(2, "stopped")], {"agent-2": "r0"}, "prepare agent-2"),
+        (1, 1, [agent(1), agent(2, "stopped")], RELEASE, None),
+        (1, 2, [agent(1), agent(2, "stopped")], RELEASE, "prepare agent-3"),
+        (1, 0, [agent(1)], {}, None),
+        # The machine that was prepared is gone.
+        (1, 1, [agent(1)], RELEASE, "prepare agent-2"),
+        # Prepared agents come first.
+        (2, 0, [agent(1), agent(3, "stopped")], {"agent-3": "r1"}, "scale_up agent-3"),
+        # First things first.
+        (2, 1, [agent(1)], {}, "scale_up agent-2"),
+        (1, 1, [agent(1), agent(4, "running")], RELEASE, "scale_down agent-4"),
+        (4, 4, [agent(n) for n in (1, 2, 3, 4)], {}, None),
+    ],
+)
+def test_the_warm_pool(
+    desired: int, warm: int, agents: list[Agent], prepared: dict[str, str], expected: str | None
+) -> None:
+    assert step(planned(desired, seen(*agents), warm_agents=warm, prepared=prepared)) == expected
+
+
+def test_preparing_an_agent_stands_in_nobodys_way() -> None:
+    preparing = {"agent-2": "prepare"}
+    assert acting_kind(preparing) is None
+    look = seen(agent(1), agent(2, "running"), agent(3, "stopped"))
+    assert step(planned(2, look, busy=preparing)) == "scale_up agent-3"
+    assert step(planned(1, look, busy=preparing, warm_agents=2)) is None  # one at a time
+    too_many = seen(agent(1), agent(2, "running"), agent(3))
+    assert step(planned(1, too_many, busy=preparing)) == "scale_down agent-3"
+    waiting = {"agent-2": after_failure(Trouble(), "prepare", NOW, RULES)}
+    assert step(planned(1, seen(agent(1)), troubles=waiting, warm_agents=1)) is None
+    # An agent that was left half prepared by a scaler that was killed.
+    left = planned(1, seen(agent(1), agent(2, "running")), warm_agents=1)
+    assert step(left) == "scale_down agent-2"
 
 
 def test_another_agent_replaces_one_that_stopped_answering() -> None:

@@ -9,7 +9,7 @@ import itertools
 import logging
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -88,9 +88,10 @@ class ScalerMachine(RuleBasedStateMachine):
         ),
         low=st.integers(0, 2),
         high=st.integers(3, 4),
+        warm=st.integers(0, 2),
         out_s=st.sampled_from([0.0, 20.0]),
     )
-    def begin(self, states: list[str], low: int, high: int, out_s: float) -> None:
+    def begin(self, states: list[str], low: int, high: int, warm: int, out_s: float) -> None:
         for machine, state in zip(self.world.machines.values(), states, strict=True):
             if state in ("running", "serving"):
                 machine.run_now(state == "serving")
@@ -105,6 +106,7 @@ class ScalerMachine(RuleBasedStateMachine):
             state_dir=self.folder,
             agents_min=low,
             agents_max=high,
+            warm_agents=warm,
         )
         self._start()
 
@@ -124,7 +126,7 @@ class ScalerMachine(RuleBasedStateMachine):
 
     def _kill(self) -> None:
         in_a_write = self.store.dead
-        desired = self.controller.state and self.controller.state.desired
+        desired = self.controller.ledger.state and self.controller.ledger.state.desired
         self.store.dead = True
         self.world.during_look.clear()
         self.world.during_change.clear()
@@ -165,12 +167,16 @@ class ScalerMachine(RuleBasedStateMachine):
         await let_tasks_run()
 
     def _tick(self, seconds: float) -> None:
+        self._pass(seconds, self._ticking)
+
+    def _pass(self, seconds: float, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Time goes by, and then the scaler does something; perhaps the last it ever does."""
         self.world.advance(seconds)
         self.latest = max(self.latest, self.world.now)
         if self.world.now >= self.floor_until:
             self.floor = 0  # over, even for a clock that is set back
         with contextlib.suppress(Killed):
-            self.loop.run_until_complete(self._ticking())
+            self.loop.run_until_complete(work())
         if self.store.dead:
             self._kill()
         self.world.let_playbooks_go_on(0)
@@ -182,6 +188,20 @@ class ScalerMachine(RuleBasedStateMachine):
         else:
             self.world.let_playbooks_go_on(stages)
         self._tick(seconds)
+
+    @rule(glances=st.integers(1, 4), stages=st.integers(0, 2), late=st.booleans())
+    def it_glances(self, glances: int, stages: int, late: bool) -> None:
+        async def glancing() -> None:
+            await let_tasks_run()
+            await self.controller.glance()
+            await let_tasks_run()
+
+        for _ in range(glances):
+            if late:
+                self.world.during_look.append(lambda: self.world.let_playbooks_go_on(stages))
+            else:
+                self.world.let_playbooks_go_on(stages)
+            self._pass(2, glancing)
 
     @rule(
         seconds=st.integers(1, 30),
@@ -217,24 +237,24 @@ class ScalerMachine(RuleBasedStateMachine):
         return min(max(count, self.settings.agents_min), self.settings.agents_max)
 
     def _desired(self, count: int) -> None:
-        self.controller.set_desired(count)
+        self.controller.ledger.set_desired(count, 300)
         self.floor, self.floor_until = count, self.world.now + self.settings.scaling_hold_s
         if self.paused:
             self.desired_while_paused = count
 
     def _pause(self, paused: bool) -> None:
-        self.controller.pause(paused)
-        state = self.controller.state
+        self.controller.ledger.pause(paused)
+        state = self.controller.ledger.state
         if paused and not self.paused:
             self.desired_while_paused = state.desired if state else None
         self.paused = paused
 
     def _hold(self, seconds: int) -> None:
-        self.controller.hold("up", seconds)
+        self.controller.ledger.hold("up", seconds)
         self.world.held_until = self.world.now + seconds
 
     def _release(self) -> None:
-        self.controller.release("up")
+        self.controller.ledger.release("up")
         self.world.held_until = 0.0
 
     @rule(
@@ -320,10 +340,10 @@ class ScalerMachine(RuleBasedStateMachine):
     def no_promise_was_broken(self) -> None:
         assert not self.world.broken, "; ".join(self.world.broken)
 
-    @precondition(lambda self: self.controller.state is not None)
+    @precondition(lambda self: self.controller.ledger.state is not None)
     @invariant()
     def desired_is_as_it_may_be(self) -> None:
-        state = self.controller.state
+        state = self.controller.ledger.state
         assert state
         assert self.settings.agents_min <= state.desired <= self.settings.agents_max
         if self.paused:
@@ -335,12 +355,12 @@ class ScalerMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_was_asked_for_is_remembered(self) -> None:
-        state = self.controller.state
+        state = self.controller.ledger.state
         if state:
             assert state.paused == self.paused
         lease = Lease("up", self.world.held_until)
         expected = lease if self.world.now < lease.until else None
-        assert self.controller.lease == expected
+        assert self.controller.ledger.lease == expected
 
     # --- and in the end --------------------------------------------------------------------
 
@@ -364,8 +384,8 @@ class ScalerMachine(RuleBasedStateMachine):
         self._release()
         self._pause(False)
         self._calm_tick()
-        assert self.controller.state
-        wanted = self.controller.state.desired
+        assert self.controller.ledger.state
+        wanted = self.controller.ledger.state.desired
         for _ in range(_TICKS_TO_HEAL):
             if not self._unfinished(wanted):
                 break
@@ -373,6 +393,10 @@ class ScalerMachine(RuleBasedStateMachine):
         unfinished = self._unfinished(wanted)
         assert not unfinished, "; ".join(unfinished)
         self.world.advance(2 * _HOUR_S)  # what was set aside is eligible again
+        for _ in range(10):
+            self._calm_tick()
+        high, warm = self.settings.agents_max, self.settings.warm_agents
+        assert self.world.missing_warm(wanted, warm, high) == 0
         before = self._picture()
         for _ in range(3):
             self._calm_tick()
@@ -390,12 +414,15 @@ class ScalerMachine(RuleBasedStateMachine):
         found = self.world.unfinished(wanted, self.settings.agents_max)
         if self.controller.runs.busy:
             found.append(f"under way: {self.controller.runs.busy}")
-        if self.controller.state and self.controller.state.desired != wanted:
-            found.append(f"{self.controller.state.desired} are wanted now, not {wanted}")
+        if self.controller.ledger.state and self.controller.ledger.state.desired != wanted:
+            found.append(f"{self.controller.ledger.state.desired} are wanted now, not {wanted}")
         return found
 
     def _picture(self) -> tuple[object, ...]:
-        return self.controller.state and self.controller.state.desired, *self.world.picture()
+        return (
+            self.controller.ledger.state and self.controller.ledger.state.desired,
+            *self.world.picture(),
+        )
 
 
 def test_it_keeps_its_promises_and_recovers_from_anything(

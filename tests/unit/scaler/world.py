@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from clusterops.errors import ClusterOpsError
@@ -22,6 +22,7 @@ HONEST_AND_MODERATE: Metrics = (50.0, 50.0)
 STAGES: Mapping[str, tuple[str, ...]] = {
     "scale_up": ("power_on", "deploy", "serve"),
     "scale_down": ("drain", "leave", "undeploy", "power_off"),
+    "prepare": ("power_on", "pull", "power_off"),
 }
 #: How long an entry that was removed stays listed as "out", for its last requests.
 _OUT_S = 5.0
@@ -42,6 +43,7 @@ class Machine:
     changing_s: float = 0.0
     out_s: float = 0.0
     boots: int = 0
+    image: bool = False
     metrics: Metrics = HONEST_AND_MODERATE
     lie: Metrics | None = None
 
@@ -77,6 +79,7 @@ class Machine:
     def halt(self, state: str) -> None:
         """Its machine does not run any more."""
         self.state, self.changing_s, self.address = state, 0.0, None
+        self.image = self.image and state != "absent"
         self.application = self.frozen = self.crashed = False
 
     def join(self) -> None:
@@ -186,6 +189,13 @@ class World:
             and (one.state not in ("stopped", "absent", "error") or one.pool)
         ]
 
+    def missing_warm(self, wanted: int, warm: int, most: int) -> int:
+        """How many agents the warm pool lacks."""
+        machines = [one for one in self.machines.values() if one.number <= most]
+        usable = sum(one.state != "error" for one in machines)
+        prepared = sum(one.state == "stopped" and one.image for one in machines)
+        return max(min(warm, usable - wanted) - prepared, 0)
+
     def picture(self) -> tuple[object, ...]:
         machines = self.machines.values()
         return self.changes, *((m.name, m.state, m.application, m.pool) for m in machines)
@@ -233,6 +243,18 @@ class World:
             memory_percent=memory,
             ready=(answers and machine.application) if swept else None,
         )
+
+    async def glance(self, before: Observation) -> Observation:
+        """As the real one: the pool and those in it are new, the machines' states are not."""
+        now = await self.observe()
+        if not now.pool_known:
+            return replace(before, pool_known=False)
+        old = {agent.name: agent for agent in before.agents}
+        agents = (
+            replace(agent, state=old[agent.name].state, address=old[agent.name].address)
+            for agent in now.agents
+        )
+        return replace(before, at=self.now, agents=tuple(agents))
 
     async def eject(self, agent: str) -> None:
         machine = self._machine(agent)
@@ -332,10 +354,12 @@ class World:
                 machine.boots += 1
                 if not self.boot_s:
                     self.advance(0.0)
-            case "deploy" if not machine.answers:
+            case "deploy" | "pull" if not machine.answers:
                 trouble = "unreachable"
+            case "pull":
+                machine.image = True
             case "deploy":
-                machine.application, machine.crashed = True, False
+                machine.application, machine.crashed, machine.image = True, False, True
             case "serve" if not machine.able:
                 trouble = "it did not become ready"
             case "serve":
@@ -360,9 +384,15 @@ class World:
         self._check_free(action.kind, action.agent)
         assert self.controller is not None
         at_once = self.controller.settings.actions_at_once
-        if len(self.playbooks) >= at_once:
+        others = [one for one in self.playbooks if one.action.kind != "prepare"]
+        if action.kind == "prepare":
+            if self.playbooks:
+                self.broken.append(f"{what}: begun beside something else")
+            if machine.state not in ("stopped", "absent"):
+                self.broken.append(f"{what}: its machine is {machine.state}")
+        elif len(others) >= at_once:
             self.broken.append(f"{what}: more than {at_once} actions at once")
-        desired = self.controller.state.desired if self.controller.state else 0
+        desired = self.controller.ledger.state.desired if self.controller.ledger.state else 0
         left = sum(one.in_service for one in self.machines.values()) - 1
         if action.kind == "scale_down" and machine.in_service and left < desired:
             self.broken.append(f"{what}: leaves {left} in service, {desired} are wanted")

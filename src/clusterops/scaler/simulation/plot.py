@@ -9,7 +9,7 @@ from html import escape
 from typing import NamedTuple
 
 from clusterops.scaler.simulation.model import AgentModel
-from clusterops.scaler.simulation.report import HEADERS, Named, cells, conditions
+from clusterops.scaler.simulation.report import Named, conditions, rows
 from clusterops.scaler.simulation.run import Tick
 from clusterops.scaler.simulation.traces import Trace
 
@@ -57,7 +57,7 @@ def page(results: Named, trace: Trace, model: AgentModel) -> str:
     """The text of the file; it is XML, too."""
     title = f"Simulation: {trace.name}"
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(conditions(trace, model))}</p>"]
-    body.append(_table(results))
+    body.append(_table(rows(results, model)))
     charts = _charts(model)
     tops = [_top(results, chart) for _, chart in charts]  # policies are compared by eye
     for name, result in results:
@@ -119,15 +119,15 @@ def _top(results: Named, chart: Sequence[_Series]) -> float:
     )
 
 
-def _table(results: Named) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in HEADERS)
-    rows = (
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells(name, one.totals)) + "</tr>"
-        for name, one in results
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(header)}</th>" for header in lines[0])
+    body = (
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
+        for line in lines[1:]
     )
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 
 

@@ -13,14 +13,23 @@ from clusterops.scaler.simulation.traces import Trace
 
 Named = Sequence[tuple[str, Result]]
 
-HEADERS = (
+_HEADERS = (
     "Policy", "Requests", "Errors", "Error share", "With errors", "VM hours", "Utilisation",
     "Most agents", "Changes", "Flaps",
 )  # fmt: skip
 
 
-def cells(name: str, totals: Totals) -> tuple[str, ...]:
-    """One row under HEADERS."""
+def rows(results: Named, model: AgentModel) -> list[tuple[str, ...]]:
+    """The headers, and a row for each policy; with failures where agents may fail."""
+    may_fail = model.failures_per_hour > 0
+    lines: list[tuple[str, ...]] = [(*_HEADERS, "Failures") if may_fail else _HEADERS]
+    for name, result in results:
+        row = _cells(name, result.totals)
+        lines.append((*row, str(result.totals.failures)) if may_fail else row)
+    return lines
+
+
+def _cells(name: str, totals: Totals) -> tuple[str, ...]:
     return (
         name,
         f"{totals.requests:.0f}",
@@ -35,26 +44,32 @@ def cells(name: str, totals: Totals) -> tuple[str, ...]:
     )
 
 
-def table(results: Named) -> str:
+def table(results: Named, model: AgentModel) -> str:
     """One line for each policy, aligned."""
-    rows = [HEADERS, *(cells(name, result.totals) for name, result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
+    lines = rows(results, model)
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for line in lines
     )
 
 
 def conditions(trace: Trace, model: AgentModel) -> str:
     """What the figures rest on, in one line."""
-    return (
+    at_once = "any number" if model.actions_at_once is None else model.actions_at_once
+    parts = [
         f"Trace {trace.name}, {trace.duration_s / 3600:g} h, at most {max(trace.rates):g} "
         f"requests/s; an agent serves {model.capacity_rps:g} requests/s, starts in "
-        f"{model.start_s:g} s and drains in {model.drain_s:g} s."
-    )
+        f"{model.start_s:g} s ({at_once} at a time) and drains in {model.drain_s:g} s"
+    ]
+    if model.failures_per_hour:
+        parts.append(f"it fails {model.failures_per_hour:g} times an hour on average")
+    if model.cpu_noise_percent:
+        parts.append(f"its CPU is seen with a noise of {model.cpu_noise_percent:g} %")
+    return "; ".join(parts) + "."
 
 
 def as_json(results: Named, trace: Trace, model: AgentModel) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The scaler's own decisions, tick by tick, on a fleet that exists only as numbers.
 
-What is left out: back-offs and failures, the wait for one action before the next, and the looks
-out of turn when an action ends. Agents come and go side by side, and are looked at once in each
-interval.
+Agents fail, come and go as in the scaler: so many starts at a time, then one agent less at a time,
+and what ends begins what is next at once. What is left out: starts and drains that fail, with their
+back-offs; decisions out of turn when an action ends; and the requests that an agent was at work on
+when it failed. A failed agent is noticed at the next look, and can always be started anew.
 """
 
 from __future__ import annotations
@@ -58,11 +59,12 @@ class Totals:
     """Figures of a whole simulation, exact between ticks, too.
 
     Attributes:
-        vm_seconds: summed over machines, from the decision for one until it is off.
+        vm_seconds: summed over machines, from the begin of a start until the machine is off.
         mean_utilisation: over the time in which an agent was in service, 0 to 1.
         most_agents: in service at a time.
         flaps: changes against the direction of the one before, less than FLAP_S after it.
         seconds_with_errors: time in which requests failed.
+        failures: of agents in service.
     """
 
     requests: float
@@ -73,6 +75,7 @@ class Totals:
     changes: int
     flaps: int
     seconds_with_errors: float
+    failures: int
 
     @property
     def error_share(self) -> float:
@@ -117,12 +120,14 @@ def simulate(
         t = number * interval_s
         now = STARTS_AT + t
         offered = trace.at(t)
-        decision = decide(policy, fleet.observe(offered, now), state, now, limits, memory)
+        seen, acting = fleet.observe(offered, now), fleet.acting
+        decision = decide(policy, seen, state, now, limits, memory, acting=acting)
         memory = decision.memory
         if decision.desired != state.desired:
             changes.append(Change(t, state.desired, decision.desired, decision.reason))
             state = replace(state, desired=decision.desired, last_scaling_at=now)
-            fleet.want(state.desired, t)
+        if fleet.want(state.desired, t):
+            state = replace(state, last_scaling_at=now)
         ticks.append(
             Tick(
                 t,
@@ -136,7 +141,7 @@ def simulate(
         ended = _pass_time(fleet, trace, meter, t, min(t + interval_s, trace.duration_s), state)
         if ended is not None:
             state = replace(state, last_scaling_at=STARTS_AT + ended)
-    return Result(tuple(ticks), tuple(changes), meter.totals(changes))
+    return Result(tuple(ticks), tuple(changes), meter.totals(changes, fleet.failures))
 
 
 def flaps(changes: Sequence[Change]) -> int:
@@ -150,7 +155,7 @@ def flaps(changes: Sequence[Change]) -> int:
 def _pass_time(
     fleet: Fleet, trace: Trace, meter: _Meter, t: float, end: float, state: State
 ) -> float | None:
-    """Let agents come and go until the end; when the last one did so."""
+    """Let agents come, go and fail until the end; when the last one came or went."""
     ended: float | None = None
     while t < end:
         # Neither the load nor the fleet changes within a part.
@@ -189,7 +194,7 @@ class _Meter:
             self._seconds_with_errors += seconds
         self._most = max(self._most, fleet.serving)
 
-    def totals(self, changes: Sequence[Change]) -> Totals:
+    def totals(self, changes: Sequence[Change], failures: int) -> Totals:
         """The sums."""
         return Totals(
             requests=self._requests,
@@ -200,4 +205,5 @@ class _Meter:
             changes=len(changes),
             flaps=flaps(changes),
             seconds_with_errors=self._seconds_with_errors,
+            failures=failures,
         )

@@ -90,6 +90,12 @@ class Agent:
         result: dict[str, Any] = module.ensure_started(app, self.releases, params, check_mode)
         return result
 
+    def provide(self, release: str, check_mode: bool = False) -> dict[str, Any]:
+        params = self.params(release)
+        app = module.Application(self.engine, self.releases, params)
+        result: dict[str, Any] = module.ensure_present(app, self.releases, params, check_mode)
+        return result
+
     def stop(self, check_mode: bool = False) -> dict[str, Any]:
         app = module.Application(self.engine, self.releases, self.params("any"))
         result: dict[str, Any] = module.ensure_stopped(app, self.releases, check_mode)
@@ -270,3 +276,20 @@ def test_only_an_answer_of_200_is_ready(
 
     monkeypatch.setattr(module.urllib.request, "build_opener", lambda *_: Opener())
     assert module.answers_ready("http://127.0.0.1:5000/ready") is ready
+
+
+def test_a_release_can_be_provided_without_starting_it(agent: Agent, engine: FakeEngine) -> None:
+    assert agent.provide("r1", check_mode=True)["changed"] and not engine.images
+    assert agent.provide("r1")["changed"]
+    assert (engine.running, agent.releases.current()) == (None, None)
+    assert not agent.provide("r1")["changed"]
+    engine.calls.clear()
+    agent.start("r1")
+    assert engine.running == "r1" and not any("pull" in call for call in engine.calls)
+
+
+def test_providing_the_next_release_leaves_what_runs(agent: Agent, engine: FakeEngine) -> None:
+    agent.start("r1")
+    result = agent.provide("r2")
+    assert (result["previous"], result["release"]) == ("r1", "r2")
+    assert (engine.running, agent.releases.current()) == ("r1", "r1")

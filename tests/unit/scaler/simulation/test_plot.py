@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from typing import Any
 
 from clusterops.scaler.model import Limits
 from clusterops.scaler.policies.threshold import ThresholdPolicy
@@ -15,8 +16,8 @@ LIMITS = Limits(1, 4, 30.0, 30.0)
 MODEL = AgentModel()
 
 
-def run(trace: Trace, **options: float) -> Result:
-    return simulate(ThresholdPolicy(), LIMITS, trace, **options)  # type: ignore[arg-type]
+def run(trace: Trace, **options: Any) -> Result:
+    return simulate(ThresholdPolicy(), LIMITS, trace, **options)
 
 
 def series(text: str, kind: str) -> list[list[tuple[float, float]]]:
@@ -69,3 +70,13 @@ def test_a_day_of_seconds_is_thinned_out_and_keeps_its_errors() -> None:
 def test_a_trace_without_load_can_be_drawn() -> None:
     trace = Trace("none", (0.0,), (0.0,), 5.0)
     assert series(page([("one", run(trace))], trace, MODEL), "errors")
+
+
+def test_a_page_tells_failures_where_agents_may_fail() -> None:
+    trace = named_trace("step", 120.0)
+    failing = AgentModel(failures_per_hour=10.0)
+    result = run(trace, model=failing)
+    assert result.totals.failures > 0
+    assert f"<td>{result.totals.failures}</td></tr>" in page([("one", result)], trace, failing)
+    assert "Failures" in page([("one", result)], trace, failing)
+    assert "Failures" not in page([("one", run(trace))], trace, MODEL)

@@ -74,6 +74,41 @@ def test_agents_max_and_capacity_can_be_beyond_a_cluster() -> None:
     assert data["policies"][0]["ticks"][-1][-1] == 0  # no errors in the end
 
 
+def totals(*arguments: object) -> dict[str, float]:
+    found: dict[str, float] = json.loads(run(*arguments, "--json"))["policies"][0]["totals"]
+    return found
+
+
+def test_how_agents_come_and_go_can_be_chosen(tmp_path: Path) -> None:
+    path = policy(tmp_path, "p.yml", "agents_max: 9\nscaling_policy: target_tracking\n")
+    crowd = ("--policy", path, "--trace", "step", "--peak", 400)
+    usual = totals(*crowd)
+    assert totals(*crowd, "--actions-at-once", 1)["errors"] > usual["errors"]
+    assert totals(*crowd, "--start-seconds", 60)["errors"] > usual["errors"]
+    assert totals(*crowd, "--start-seconds", 0)["errors"] < usual["errors"]
+    daily = ("--policy", path, "--trace", "daily", "--peak", 400)
+    assert totals(*daily, "--drain-seconds", 300)["vm_seconds"] > totals(*daily)["vm_seconds"]
+    line = run(*crowd, "--actions-at-once", 2, "--start-seconds", 60, "--drain-seconds", 7)
+    assert "starts in 60 s (2 at a time) and drains in 7 s." in line.splitlines()[0]
+
+
+def test_failures_are_counted_where_they_are_asked_for() -> None:
+    first, headers, row = run("--trace", "step", "--failures", 10).splitlines()
+    assert "fails 10 times an hour" in first
+    assert headers.split()[-1] == "Failures"
+    assert int(row.split()[-1]) == totals("--trace", "step", "--failures", 10)["failures"] > 0
+    assert "Failures" not in run("--trace", "step")
+    assert totals("--trace", "step")["failures"] == 0
+
+
+def test_noise_changes_decisions_the_same_way_every_time() -> None:
+    arguments = ("--trace", "ramp", "--noise", 15)
+    noisy = run(*arguments)
+    assert "noise of 15 %" in noisy.splitlines()[0]
+    assert run(*arguments) == noisy
+    assert totals(*arguments)["changes"] != totals("--trace", "ramp")["changes"]
+
+
 def test_a_plot_is_written(tmp_path: Path) -> None:
     path = tmp_path / "plot.html"
     assert str(path) in run("--trace", "spike", "--plot", path)
@@ -91,6 +126,12 @@ def test_a_plot_is_written(tmp_path: Path) -> None:
         (["--peak", "-1"], "--peak: found -1"),
         (["--capacity", "inf"], "--capacity: found inf"),
         (["--agents-max", "10001"], "--agents-max: found 10001"),
+        (["--actions-at-once", "0"], "--actions-at-once: found 0; allowed: at least 1, at most"),
+        (["--start-seconds", "-1"], "--start-seconds: found -1; allowed: at least 0"),
+        (["--drain-seconds", "3601"], "--drain-seconds: found 3601; allowed: at least 0"),
+        (["--failures", "-0.1"], "--failures: found -0.1; allowed: at least 0"),
+        (["--failures", "nan"], "--failures: found nan"),
+        (["--noise", "100.5"], "--noise: found 100.5; allowed: at least 0, at most 100"),
         (["--plot", "no/such/folder.html"], "--plot: no/such/folder.html cannot be written"),
     ],
 )

@@ -106,10 +106,80 @@ def test_a_machine_costs_from_the_decision_on_and_serves_later() -> None:
 def test_a_draining_machine_costs_and_serves_nothing_new() -> None:
     policy = Wants((0, 3), (10, 1))
     result = simulate(policy, FREE, flat(0.0), agents=3, model=AgentModel(drain_s=12.0))
-    assert [tick.in_service for tick in result.ticks[:3]] == [3, 1, 1]
-    assert result.totals.vm_seconds == 3 * 10 + 2 * 12 + 90
+    # The second one leaves when the first one has gone: at 22.
+    assert [tick.in_service for tick in result.ticks[:5]] == [3, 2, 2, 1, 1]
+    assert result.totals.vm_seconds == 100 + 34 + 22
     pools = {agent.name: agent.pool for agent in policy.looks[2].observation.agents}
-    assert pools == {"agent-1": "in_service", "agent-2": "draining", "agent-3": "draining"}
+    assert pools == {"agent-1": "in_service", "agent-2": "in_service", "agent-3": "draining"}
+
+
+@pytest.mark.parametrize(
+    ("at_once", "in_service", "vm_seconds"),
+    [
+        (3, [1, 1, 1, 4, 6, 6, 6, 6, 6, 6], 100 + 3 * 90 + 2 * 75),
+        (4, [1, 1, 1, 5, 6, 6, 6, 6, 6, 6], 100 + 4 * 90 + 75),
+        (1, [1, 1, 1, 2, 3, 3, 4, 5, 5, 6], 100 + 90 + 75 + 60 + 45 + 30),
+        (None, [1, 1, 1, 6, 6, 6, 6, 6, 6, 6], 100 + 5 * 90),
+    ],
+)
+def test_agents_wait_for_a_place_to_start_and_cost_nothing_until_then(
+    at_once: int | None, in_service: list[int], vm_seconds: float
+) -> None:
+    model = AgentModel(start_s=15.0, actions_at_once=at_once)
+    result = simulate(Wants((0, 1), (10, 6)), FREE, flat(0.0), agents=1, model=model)
+    assert [tick.in_service for tick in result.ticks] == in_service
+    assert result.totals.vm_seconds == vm_seconds
+
+
+def test_nobody_leaves_while_an_agent_starts_and_then_one_after_the_other() -> None:
+    policy = Wants((0, 2), (10, 4), (20, 1))
+    result = simulate(policy, FREE, flat(0.0), agents=2)
+    assert [(change.t, change.after) for change in result.changes] == [(10, 4), (30, 1)]
+    assert result.totals.vm_seconds == 100 + 45 + (40 - 10) + (35 - 10)
+    unlimited = AgentModel(actions_at_once=None)
+    result = simulate(policy, FREE, flat(0.0), agents=2, model=unlimited)
+    assert [(change.t, change.after) for change in result.changes] == [(10, 4), (20, 1)]
+    assert result.totals.vm_seconds == 100 + 25 + 2 * (30 - 10)
+
+
+def test_load_that_returns_calls_a_drain_off() -> None:
+    model = AgentModel(drain_s=30.0)
+    policy = Wants((0, 2), (10, 1), (20, 2))
+    result = simulate(policy, FREE, flat(0.0), agents=2, model=model)
+    assert [tick.in_service for tick in result.ticks[:4]] == [2, 1, 2, 2]
+    assert result.totals.vm_seconds == 200
+
+
+def test_a_failed_agent_costs_nothing_and_is_started_anew_at_the_next_look() -> None:
+    fleet = Fleet(AgentModel(start_s=15.0, failures_per_hour=0.1), 2)
+    failed = fleet.next_change()
+    assert not fleet.advance(failed - 1, 2)
+    assert (fleet.serving, fleet.machines, fleet.failures) == (2, 2, 0)
+    assert not fleet.advance(failed, 2)  # nothing that the scaler would be woken for
+    assert (fleet.serving, fleet.machines, fleet.failures) == (1, 1, 1)
+    assert fleet.want(2, failed + 7)
+    assert (fleet.serving, fleet.machines, fleet.next_change()) == (1, 2, failed + 22)
+    assert fleet.advance(failed + 22, 2)
+    assert (fleet.serving, fleet.machines, fleet.failures) == (2, 2, 1)
+
+
+def test_agents_fail_as_often_as_asked_for_and_are_replaced() -> None:
+    def day(rate: float, **changes: Any) -> Result:
+        model = AgentModel(failures_per_hour=rate, **changes)
+        return simulate(Wants((0, 3)), FREE, flat(140.0, 86_400.0), agents=3, model=model)
+
+    failing, sound = day(1.0), day(0.0)
+    assert 50 <= failing.totals.failures <= 94  # 72 on average; Poisson: 2.6 deviations
+    assert failing.totals.seconds_with_errors > 15 * failing.totals.failures * 0.9
+    assert failing.totals.vm_seconds < sound.totals.vm_seconds == 3 * 86_400
+    assert {tick.desired for tick in failing.ticks} == {3}
+    whole = sum(tick.in_service == 3 for tick in failing.ticks)
+    assert 0.95 < whole / len(failing.ticks) < 1
+    assert (sound.totals.failures, sound.totals.errors) == (0, 0)
+    assert day(1.0) == failing
+    assert day(1.0, seed=2) != failing
+    # What is seen of the agents does not change when they fail.
+    assert day(1.0, cpu_noise_percent=5.0).totals == failing.totals
 
 
 def test_a_starting_machine_is_seen_running_and_out_of_the_pool() -> None:
