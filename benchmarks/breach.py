@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,11 @@ def _prepare(cluster: Cluster, kind: str) -> None:
     token = (cluster.folder / ".playground/token").read_text().strip()
     request("POST", f"{SCALER}/desired", {"desired": 1}, token)
     wait_for("one agent", lambda: _state() in ("stopped", "absent") and not _busy(), 180)
+    deleted = time.time()
     if kind in ("new", "warm"):
         request("DELETE", f"{SERVERS}/{AGENT}", None, token)
     if kind == "warm":
-        wait_for("the warm pool", lambda: _state() == "stopped" and not _busy(), 120)
+        wait_for("the warm pool", lambda: bool(_events(deleted, "finished", "prepare")), 120)
     time.sleep(10)
 
 
@@ -107,12 +108,10 @@ def _load(cluster: Cluster) -> Iterator[float]:
 
 def _stages(cluster: Cluster, began: float) -> dict[str, float]:
     """What the scaler's record and the load balancer's log say."""
-    since = datetime.fromtimestamp(began).astimezone().isoformat().replace("+", "%2B")
-    events = request("GET", f"{SCALER}/events?after={since}")[1]["events"]
-    ticks = request("GET", f"{SCALER}/ticks?limit=100&after={since}")[1]["ticks"]
+    ticks = request("GET", f"{SCALER}/ticks?limit=100&after={_since(began)}")[1]["ticks"]
 
     def first(kind: str) -> dict[str, Any]:
-        return next(event for event in reversed(events) if event["kind"] == kind)
+        return _events(began, kind, "scale_up")[0]
 
     breach = next(tick for tick in reversed(ticks) if (tick["decision"]["wished"] or 0) > 1)
     served = _first_request(cluster, began)
@@ -141,6 +140,17 @@ def _first_request(cluster: Cluster, began: float) -> float:
         if ended >= began:
             return ended - float(entry["duration_s"])
     raise AssertionError("the agent has served no request")
+
+
+def _events(since: float, kind: str, action: str) -> list[dict[str, Any]]:
+    """What the scaler has done since then, the first first."""
+    address = f"{SCALER}/events?kind={kind}&after={_since(since)}"
+    events = request("GET", address)[1]["events"]
+    return [event for event in reversed(events) if event["action"] == action]
+
+
+def _since(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _status() -> dict[str, Any]:

@@ -176,6 +176,16 @@ async def _sweeps(agents: Agents, settings: ScalerSettings, rounds: int) -> None
             if percent:
                 what += f", {percent} % hanging ({TIMEOUT_S:g} s time-out)"
             _row(what, figures)
+            before = await observer.observe()
+
+            async def glance(before: Observation = before, expected: int = expected) -> None:
+                seen = await observer.glance(before)
+                ready = sum(bool(agent.ready) for agent in seen.agents)
+                if ready != expected:
+                    raise SystemExit(f"{ready} agents are ready instead of {expected}")
+
+            figures = [await _measured(glance, agents) for _ in range(rounds)]
+            _row(what.replace("sweep of", "glance at"), figures)
     finally:
         await observer.close()
 

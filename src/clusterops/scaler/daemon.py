@@ -140,7 +140,7 @@ class Controller:
         """Between two ticks: take agents out of the pool that do not serve any more."""
         if self.seen is None or not self.seen.pool_known:
             return
-        busy = self.runs.busy
+        busy, began_at = self.runs.busy, self._clock()
         seen = await self._eyes.glance(self.seen)
         busy |= self.runs.busy
         if not seen.pool_known:
@@ -148,7 +148,8 @@ class Controller:
         self.seen = seen
         # A playbook may be taking an agent out, or putting it in, at this very moment.
         agents = (replace(one, swept=one.swept and one.name not in busy) for one in seen.agents)
-        self._strikes = count_strikes(self._strikes, replace(seen, agents=tuple(agents)))
+        view = replace(seen, agents=tuple(agents))
+        self._strikes = count_strikes(self._strikes, view, began_at)
         ejects, _alarms = unhealthy(seen, self._strikes, self.settings.rules)
         # What the Server Manager said at the last tick is no reason: a machine may run by now.
         due = (one for one in ejects if one.suspect and one.agent not in busy)
@@ -156,7 +157,7 @@ class Controller:
 
     async def tick(self) -> None:
         """One round: look, eject what is dead, decide, write down, start actions."""
-        began = time.monotonic()
+        began, began_at = time.monotonic(), self._clock()
         # An action that ends during the look makes the look a picture of the past.
         busy = self.runs.busy
         seen = await self._eyes.observe()
@@ -167,7 +168,7 @@ class Controller:
         if seen.servers_known:
             self.last_known = seen
             self._forget_absent(seen)
-        self._strikes = count_strikes(self._strikes, seen)
+        self._strikes = count_strikes(self._strikes, seen, began_at)
         if self.ledger.state is None and not self._initialise(seen):
             self._raise_alarms(seen, Plan())
             return

@@ -14,7 +14,8 @@ class Strikes:
     """Looks in a row that an agent of the pool failed: altogether, and its application alone.
 
     Attributes:
-        unready_s: since the last look that found it ready, or else the first at all.
+        fine_at: when the last look that found it ready began, or else the first at all.
+        unready_s: since then.
     """
 
     silent: int = 0
@@ -26,17 +27,24 @@ class Strikes:
 NO_STRIKES = Strikes()
 
 
-def count_strikes(before: Mapping[str, Strikes], seen: Observation) -> dict[str, Strikes]:
-    """Strikes after one more look. Only agents of the pool collect them."""
+def count_strikes(
+    before: Mapping[str, Strikes], seen: Observation, began: float | None = None
+) -> dict[str, Strikes]:
+    """Strikes after one more look. Only agents of the pool collect them.
+
+    Args:
+        began: when the look began (Unix seconds); agents that hang make it long.
+    """
+    began = seen.at if began is None else began
     strikes: dict[str, Strikes] = {}
     for agent in seen.agents:
         if not agent.in_pool:
             continue
-        old = before.get(agent.name, Strikes(fine_at=seen.at))
+        old = before.get(agent.name, Strikes(fine_at=began))
         if not agent.swept or agent.ready is None:
             strikes[agent.name] = old  # nothing was learned
         elif agent.ready:
-            strikes[agent.name] = Strikes(fine_at=seen.at)
+            strikes[agent.name] = Strikes(fine_at=began)
         else:
             fine_at = min(old.fine_at, seen.at)  # later only if the clock was set back
             strikes[agent.name] = Strikes(

@@ -85,7 +85,8 @@ class Observer:
         if answers:
             await asyncio.wait(answers.values(), timeout=_SOON_S)
         looks = (self._second_glance(agent, answers.get(agent.name)) for agent in agents)
-        return replace(before, at=self._clock(), agents=tuple(await asyncio.gather(*looks)))
+        seen = await asyncio.gather(*looks)
+        return replace(before, at=self._clock(), agents=tuple(seen))
 
     async def _is_ready(self, agent: Agent, application: Application | None) -> bool | None:
         """None where that is not known."""

@@ -67,8 +67,8 @@ class ScalerSettings(BaseModel):
 
     metrics_port: Port = 5100
     sweep_timeout_s: Annotated[float, Field(gt=0, le=60)] = 3.0
-    confirm_after_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    health_interval_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    confirm_after_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    health_interval_s: Annotated[float, Field(ge=0.1, le=60)] = 1.5
     silent_looks: Annotated[int, Field(ge=1, le=100)] = 2
     unready_s: Seconds = 7.0
     none_ready_s: Seconds = 30.0

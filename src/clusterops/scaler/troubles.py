@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clusterops.scaler.model import ActionKind, Rules, State, Trouble
 
 
@@ -26,17 +28,16 @@ def after_failure(trouble: Trouble, kind: ActionKind, now: float, rules: Rules) 
 
 
 def after_success(trouble: Trouble, kind: ActionKind) -> Trouble:
-    """A machine that serves is forgiven; one that was rolled back still waits for its next try."""
+    """A machine that serves is forgiven; one that was taken down starts anew when it is needed.
+
+    One that was rolled back still waits for its next try.
+    """
     if kind == "scale_up":
         return Trouble()
     if kind == "scale_down" and trouble.undo:
-        return Trouble(
-            failures=trouble.failures,
-            not_before=trouble.not_before,
-            quarantined_until=trouble.quarantined_until,
-            suspect=trouble.suspect,
-        )
-    return Trouble(quarantined_until=trouble.quarantined_until, suspect=trouble.suspect)
+        return replace(trouble, undo=False, suspect=False)
+    suspect = trouble.suspect and kind != "scale_down"
+    return Trouble(quarantined_until=trouble.quarantined_until, suspect=suspect)
 
 
 def waits(state: State, name: str, now: float, rules: Rules) -> bool:

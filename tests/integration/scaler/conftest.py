@@ -21,6 +21,7 @@ from tests.integration.scaler import fakes
 STAGES = {
     "scale_up": ["power_on", "deploy", "serve"],
     "scale_down": ["drain", "leave", "undeploy", "power_off"],
+    "prepare": ["power_on", "pull", "power_off"],
 }
 
 
@@ -67,6 +68,7 @@ class Daemon:
                     "metrics_port": cluster.port,
                     "playbook_scale_up": str(folder / "scale_up.yml"),
                     "playbook_scale_down": str(folder / "scale_down.yml"),
+                    "playbook_prepare": str(folder / "prepare.yml"),
                     "inventory": str(folder / "hosts.ini"),
                     "ansible_config": str(folder / "ansible.cfg"),
                     "state_dir": str(self.state_dir),

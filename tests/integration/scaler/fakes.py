@@ -99,6 +99,9 @@ class FakeCluster:
         agent.app = True
         return 200
 
+    def _pull(self, agent: FakeAgent) -> int:
+        return 200 if agent.state == "running" else 409
+
     def _serve(self, agent: FakeAgent) -> int:
         if agent.state != "running" or not agent.app:
             self.violations.append(f"{agent.name} entered the pool without being healthy")

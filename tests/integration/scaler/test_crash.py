@@ -31,18 +31,26 @@ def test_a_killed_daemon_is_continued(
     wanted = 2 if kind == "scale_up" else 1
     if kind == "scale_down":
         cluster.serve("agent-2")
-    daemon = make_daemon()
-    daemon.up()
+    warm = kind == "prepare"
+    daemon = make_daemon(warm_agents=int(warm))
 
     def strike(hook: str) -> None:
         if hook == stage:
             cluster.before = cluster.after = lambda _hook: None
             daemon.kill()
 
-    setattr(cluster, moment, strike)
-    daemon.call("POST", "/api/v1/desired", {"desired": wanted})
+    if warm:
+        setattr(cluster, moment, strike)
+        daemon.start()
+    else:
+        daemon.up()
+        setattr(cluster, moment, strike)
+        daemon.call("POST", "/api/v1/desired", {"desired": wanted})
     assert daemon.process and daemon.process.wait(30) == -9
     daemon.start()
+    if warm:
+        daemon.wait_for(lambda: bool(daemon.call("GET", "/api/v1/events?kind=finished")["events"]))
+        daemon.wait_for(lambda: cluster.hooks[-2:] == ["pull agent-2", "power_off agent-2"])
     daemon.wait_for(lambda: cluster.settled(wanted) and daemon.status()["action"] is None)
     assert daemon.status()["desired"] == wanted
     assert not cluster.violations

@@ -177,7 +177,8 @@ def test_a_time_limit_and_sigterm_leave_no_process_behind(
     daemon.wait_for(lambda: bool(daemon.call("GET", "/api/v1/events?kind=failed")["events"]), 20)
     event = daemon.call("GET", "/api/v1/events?kind=failed")["events"][0]
     assert "time limit of 4 s" in event["message"] and event["failed_task"] == "Stage deploy"
-    assert not daemon.playbook_processes()
+    daemon.wait_for(lambda: "power_off agent-2" in cluster.hooks)  # rolled back
+    daemon.wait_for(lambda: not daemon.playbook_processes())
     daemon.stop()
 
     other = make_daemon(state_dir=str(daemon.folder / "other"))

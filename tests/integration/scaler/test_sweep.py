@@ -72,6 +72,21 @@ async def test_hanging_agents_cost_one_time_out_in_total(tmp_path: Path) -> None
         assert len(known(await observer.observe())) == 200
 
 
+async def test_a_glance_tells_who_is_unwell_and_when(tmp_path: Path) -> None:
+    async with serving(100) as fleet, observing(tmp_path, fleet) as observer:
+        before = await observer.observe()
+        seen = await observer.glance(before)
+        assert len(known(seen)) == 100
+        fleet.hang(10)
+        began = time.time()
+        seen = await observer.glance(before)
+        # Metrics are only asked for after half a second.
+        assert TIMEOUT_S <= time.time() - began < TIMEOUT_S + 1.0
+        assert seen.at >= began + TIMEOUT_S
+        assert len(known(seen)) == 90
+        assert silent(seen) == {a.name for a in seen.agents if (a.number - 1) % 100 < 10}
+
+
 async def test_no_connection_outlives_its_sweep(tmp_path: Path) -> None:
     async with serving(20) as fleet, observing(tmp_path, fleet) as observer:
         fleet.hang(10)

@@ -66,3 +66,9 @@ def test_a_clock_that_is_set_back_counts_no_time() -> None:
 def test_agents_that_are_not_known_have_no_strikes() -> None:
     assert ejected({}, silent(1), agent(2)) == []
     assert not suspected({"agent-1": NO_STRIKES})
+
+
+def test_a_look_that_others_make_long_counts_from_its_beginning() -> None:
+    fine = count_strikes({}, seen(agent(1), agent(2), at=NOW), NOW - 3)
+    later = seen(agent(1), agent(2, ready=False), at=NOW + 4)
+    assert count_strikes(fine, later, NOW + 1)["agent-2"].unready_s == 7.0

@@ -306,6 +306,7 @@ class World:
                     return ActionResult(False, 1.0, message="it was called off", cancelled=True)
                 fault = playbook.fault
                 if fault and fault.kind == "no_effect":
+                    machine.image = True  # it is believed; a scale-up does what is missing
                     break
                 if fault and fault.kind == "fail" and fault.stage <= place:
                     return _failed(stage, "it was not possible")
