@@ -77,9 +77,8 @@ class Watch:
         return time.monotonic() - self.began
 
     def _is_whole(self) -> bool:
-        status = self.cluster.status()
-        serving = [node for node in status["nodes"] if node["in_service"]]
-        return len(serving) >= 2 and all(node["state"] == "running" for node in serving)
+        states, serving = _states(self.cluster), _serving(self.cluster)
+        return len(serving) >= 2 and all(states[name] == "running" for name in serving)
 
     def left_the_pool(self, agent: str) -> float:
         """Seconds until the load balancer does not send requests to an agent any more."""
@@ -275,6 +274,7 @@ def test_the_load_balancer_rejects_changes(pair: Cluster) -> None:
             watch.report("load balancer rejected changes", seconds)
     finally:
         pair.on("control-1", f"rm -f {rejects}; mv {conf}.kept {conf} && systemctl reload nginx")
+        time.sleep(3)
 
 
 def test_the_clock_jumps(watch: Watch) -> None:
