@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -33,7 +33,7 @@ DatastoreValue = Literal["datastore.postgres_url", "datastore.redis_url"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, title="app.yml")
 
 
 class Build(_Strict):
@@ -76,33 +76,36 @@ class Manifest(_Strict):
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """Read and check the app.yml in ``folder``.
+    """Read and check the app.yml in ``folder``; validation.py looks at the other files, too.
 
     Raises:
         UsageError: one line per problem with file, key, what was found and what is allowed.
     """
-    path = folder / MANIFEST
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"{path}: not found", remedy="application_path names a folder with an app.yml"
-        ) from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    try:
-        manifest = Manifest.model_validate(data)
-    except ValidationError as error:
-        raise UsageError(
-            "\n".join(dict.fromkeys(f"{path}: {_describe(p)}" for p in error.errors()))
-        ) from error
-    for key, relative in (
-        ("compose_file", manifest.compose_file),
-        ("build.dockerfile", manifest.build.dockerfile),
-    ):
-        if not (folder / manifest.source.path / relative).is_file():
-            raise UsageError(f"{path}: {key}: there is no file {relative} in the source")
+    manifest, problems = read_manifest(folder)
+    if manifest is None:
+        path = folder / MANIFEST
+        remedy = None if path.is_file() else "application_path names a folder with an app.yml"
+        raise UsageError("\n".join(f"{path}: {problem}" for problem in problems), remedy=remedy)
     return manifest
+
+
+def read_manifest(folder: Path) -> tuple[Manifest | None, list[str]]:
+    """The app.yml in ``folder``, or everything that is wrong with it, one line each."""
+    try:
+        data = yaml.safe_load((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, ["not found"]
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        return None, [f"cannot be read: {' '.join(str(error).split())}"]
+    try:
+        return Manifest.model_validate(data), []
+    except ValidationError as error:
+        return None, list(dict.fromkeys(_describe(problem) for problem in error.errors()))
+
+
+def manifest_schema() -> str:
+    """The JSON Schema of app.yml, for editors."""
+    return json.dumps(Manifest.model_json_schema(), indent=2) + "\n"
 
 
 def _describe(problem: Any) -> str:
@@ -125,21 +128,6 @@ def _describe(problem: Any) -> str:
 
 def _kind(value: object) -> str:
     return "file without content" if value is None else type(value).__name__
-
-
-def check_application(folder: Path, values: Mapping[str, object]) -> Manifest:
-    """Find out before anything is made whether an application can be built and has its values.
-
-    Args:
-        values: application_env of cluster.yml.
-
-    Raises:
-        UsageError: what is missing or wrong.
-    """
-    manifest = load_manifest(folder)
-    given = {name: str(value) for name, value in values.items()}
-    resolve_environment(manifest, given, dict.fromkeys(get_args(DatastoreValue), ""))
-    return manifest
 
 
 def resolve_environment(

@@ -27,7 +27,7 @@ INTERRUPTED = 130
 
 
 class Command(NamedTuple):
-    """Where a command's function is, and its line in the list of commands."""
+    """Where a command's function (or group of commands) is, and its line in the list."""
 
     module: str
     function: str
@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "events": Command("clusterops.cli.history", "events", "List what the scaler did.", _LOOK),
     "logs": Command("clusterops.cli.logs", "logs", "Read the log of a service or a node.", _LOOK),
     "doctor": Command("clusterops.cli.doctor", "doctor", "Check this machine.", _LOOK),
+    "app": Command("clusterops.cli.application", "app", "Make or check an application.", _TRY),
     "load": Command("clusterops.cli.load", "load", "Put load on the application.", _TRY),
     "record": Command("clusterops.cli.history", "record", "Export the scaler's record.", _TRY),
     "replay": Command("clusterops.cli.replay", "replay", "Try a policy on a record.", _TRY),
@@ -83,6 +84,8 @@ class LazyGroup(TyperGroup):
         if self._listing:
             return TyperCommand(cmd_name, help=entry.help, rich_help_panel=entry.panel)
         function = getattr(importlib.import_module(entry.module), entry.function)
+        if isinstance(function, typer.Typer):
+            return typer.main.get_command(function)
         single = typer.Typer(add_completion=False)
         settings = {"help_option_names": ["-h", "--help"], **_CONTEXT.get(cmd_name, {})}
         single.command(cmd_name, context_settings=settings)(function)

@@ -10,7 +10,7 @@ from clusterops.state import State, cluster_file, project_root
 
 def deploy() -> None:
     """Build the application of cluster.yml and release it, one agent after the other."""
-    from clusterops.application.manifest import check_application
+    from clusterops.application.validation import check_application
     from clusterops.lifecycle.bring_up import provision
     from clusterops.lifecycle.stages import Stages
 

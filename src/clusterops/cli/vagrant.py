@@ -51,7 +51,7 @@ def vagrant(
 
 def _prepare(config: ClusterConfig, state: State, provider: str) -> None:
     """Everything that machines need before there is one; fails before one is made."""
-    from clusterops.application.manifest import check_application
+    from clusterops.application.validation import check_application
     from clusterops.lifecycle import bring_up
     from clusterops.lifecycle.provider import settled
     from clusterops.lifecycle.stages import Stages

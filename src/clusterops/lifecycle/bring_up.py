@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clusterops.application.manifest import check_application
+from clusterops.application.validation import check_application
 from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.lifecycle import manager_process, own_engine, provisioning

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from clusterops.application.manifest import (
-    check_application,
     load_manifest,
+    manifest_schema,
     resolve_environment,
 )
 from clusterops.errors import UsageError
@@ -88,14 +88,6 @@ def test_the_name_of_a_variable(app: Path) -> None:
     assert line.startswith("environment.A B.[key]: found 'A B'")
 
 
-@pytest.mark.parametrize(
-    ("name", "key"), [("compose.yml", "compose_file"), ("Dockerfile", "build.dockerfile")]
-)
-def test_files_that_are_not_there(app: Path, name: str, key: str) -> None:
-    (app / name).unlink()
-    assert complaints(app, "name: shop") == [f"{key}: there is no file {name} in the source"]
-
-
 def test_a_folder_without_a_manifest_and_text_that_is_no_yaml(app: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="application_path names a folder"):
         load_manifest(tmp_path)
@@ -133,9 +125,5 @@ def test_values_that_no_environment_file_holds_are_refused_untold(app: Path, val
     assert value not in str(caught.value)
 
 
-def test_an_application_is_checked_before_anything_is_made(app: Path) -> None:
-    needing = "name: shop\nenvironment:\n  POSTGRES_URL: datastore.postgres_url\n  API_KEY:\n"
-    (app / "app.yml").write_text(needing)
-    with pytest.raises(UsageError, match="shop needs API_KEY"):
-        check_application(app, {})
-    assert check_application(app, {"API_KEY": "k"}).name == "shop"
+def test_the_schema_for_editors_is_that_of_the_program() -> None:
+    assert (project_root() / "app.schema.json").read_text() == manifest_schema()

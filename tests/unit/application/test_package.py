@@ -130,7 +130,7 @@ def test_the_description_has_what_the_playbooks_need(app: Path, tmp_path: Path) 
         "ready_path": "/ready",
         "migration_service": None,
     }
-    assert answer["compose"] == "services: {}\n"
+    assert answer["compose"] == (app / "compose.yml").read_text()
     assert answer["env"]["POSTGRES_URL"] == "postgresql://db"
     assert Path(answer["archive"]).is_file()
     assert (answer["pip_conf"], answer["proxies"]) == ("", {})
