@@ -136,7 +136,7 @@ def _first_request(cluster: Cluster, began: float) -> float:
     )
     for line in log.splitlines():
         entry = json.loads(line)
-        ended = float(entry["epoch_s"]) if "epoch_s" in entry else _at({"at": entry["time"]})
+        ended = float(entry["epoch_s"])
         if ended >= began:
             return ended - float(entry["duration_s"])
     raise AssertionError("the agent has served no request")

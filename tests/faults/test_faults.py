@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -321,11 +322,17 @@ def _victim(cluster: Cluster) -> str:
 
 def _action() -> str | None:
     """What the scaler is doing; nothing while it does not answer."""
+    action = _scaler().get("action")
+    return str(action["kind"]) if action else None
+
+
+def _scaler() -> dict[str, Any]:
+    """The scaler's own status; empty while it does not answer."""
     with contextlib.suppress(OSError):
         status, body, _ = request("GET", "http://127.0.0.1:19000/api/v1/status")
-        if status == 200 and body["action"]:
-            return str(body["action"]["kind"])
-    return None
+        if status == 200:
+            return dict(body)
+    return {}
 
 
 def _happened(since: datetime, kind: str, action: str) -> bool:
@@ -341,11 +348,8 @@ def _states(cluster: Cluster) -> dict[str, str]:
 
 def _observed_at() -> datetime | None:
     """When the scaler looked last, by its own clock; nothing while it does not answer."""
-    with contextlib.suppress(OSError):
-        status, body, _ = request("GET", "http://127.0.0.1:19000/api/v1/status")
-        if status == 200 and body["observed_at"]:
-            return datetime.fromisoformat(body["observed_at"])
-    return None
+    at = _scaler().get("observed_at")
+    return datetime.fromisoformat(at) if at else None
 
 
 def _jumped(before: datetime) -> bool:

@@ -62,7 +62,7 @@ def plan(
     ejects, alarms = unhealthy(seen, strikes, rules)
     if not seen.servers_known:
         return Plan(ejects, (), "server_manager_unreachable", alarms)
-    ranked = _ranked(seen, state, now, rules, busy)
+    ranked = candidates(seen, state, now, rules, busy)
     if len(ranked) < desired:
         alarms["not_enough_agents"] = (
             f"{desired} agents are wanted, but only {len(ranked)} can serve: "
@@ -97,22 +97,10 @@ def plan(
     return Plan((), actions, blocked, alarms, cancels=cancels)
 
 
-def choose(
-    desired: int,
-    seen: Observation,
-    state: State,
-    now: float,
-    rules: Rules,
-    busy: Busy | None = None,
-) -> tuple[str, ...]:
-    """The names that should serve: those closest to serving already, low numbers first."""
-    return _ranked(seen, state, now, rules, busy or {})[:desired]
-
-
-def _ranked(
+def candidates(
     seen: Observation, state: State, now: float, rules: Rules, busy: Busy
 ) -> tuple[str, ...]:
-    """Every agent that may be used, the one closest to serving first."""
+    """Every agent that may be used: the one closest to serving first, low numbers first."""
 
     def rank(agent: Agent) -> tuple[int, int]:
         nearness = _nearness(agent, is_prepared(agent, seen, state))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clusterops.scaler.health import Strikes
 from clusterops.scaler.model import Agent, Lease, Observation, Plan, Trouble
-from clusterops.scaler.reconcile import acting_kind, choose, initial_desired, plan
+from clusterops.scaler.reconcile import acting_kind, candidates, initial_desired, plan
 from clusterops.scaler.troubles import after_failure, after_success
 from tests.unit.scaler.builders import NOW, RULES, agent, seen, silent, state, strikes_after
 
@@ -338,7 +338,7 @@ def test_choices_are_stable_and_never_give_up_what_serves(
 ) -> None:
     look = seen(*(agent(n, kind) for n, kind in enumerate(kinds, 1)))
     troubles = {f"agent-{n}": Trouble(3, 0, NOW + 9) for n in aside}
-    chosen = choose(desired, look, state(desired, troubles=troubles), NOW, RULES)
+    chosen = candidates(look, state(desired, troubles=troubles), NOW, RULES, {})[:desired]
     assert len(set(chosen)) == len(chosen) <= desired
     serving = [f"agent-{n}" for n, kind in enumerate(kinds, 1) if kind == "serving"]
     assert set(serving[:desired]) <= set(chosen)
