@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -30,7 +33,7 @@ class Fixture:
             driver=FakeDriver(Cluster("unit"), self.world),
             make_seed=lambda name, addresses: {"/seed": (0o600, f"{name} {addresses}".encode())},
             url_for=lambda host: f"http://{host}:3000",
-            limits=Limits(read_s=0.3, create_s=1, start_s=0.3, grace_s=0, stop_s=1, delete_s=1),
+            limits=Limits(read_s=1, create_s=5, start_s=1, grace_s=0, stop_s=5, delete_s=5),
             observe=self.telemetry.driver_call,
         )
         self.app = create_app(
@@ -39,6 +42,25 @@ class Fixture:
             telemetry=self.telemetry,
             config_problem=lambda: self.problem,
         )
+
+    @contextlib.contextmanager
+    def held(self, operation: str) -> Iterator[None]:
+        """Calls of this operation last until the end of the block."""
+        event = self.world.held.setdefault(operation, threading.Event())
+        try:
+            yield
+        finally:
+            event.set()
+            del self.world.held[operation]
+
+    async def asked(self, operation: str, times: int = 1) -> None:
+        """Wait until the provider has been asked for this so often."""
+        await self.until(lambda: [call for call, _ in self.world.calls].count(operation) >= times)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():  # noqa: ASYNC110 - what it waits for happens in other threads
+                await asyncio.sleep(0.005)
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -17,12 +16,13 @@ from .conftest import Fixture
 
 async def test_calls_on_one_machine_follow_each_other(manager: Fixture) -> None:
     await manager.service.create("agent-1")
-    manager.world.delays_s = {"start": 0.1, "stop": 0.1}
-    begin = time.monotonic()
-    await asyncio.gather(
-        manager.service.power("on", "agent-1"), manager.service.power("off", "agent-1")
-    )
-    assert time.monotonic() - begin >= 0.2
+    with manager.held("start"):
+        on = asyncio.create_task(manager.service.power("on", "agent-1"))
+        await manager.asked("start")
+        off = asyncio.create_task(manager.service.power("off", "agent-1"))
+        await asyncio.sleep(0.05)
+        assert ("stop", "agent-1") not in manager.world.calls
+    assert await on and await off
     assert (await manager.service.get("agent-1")).state == "stopped"
 
 
@@ -30,61 +30,63 @@ async def test_calls_on_different_machines_run_side_by_side(manager: Fixture) ->
     names = [f"agent-{n}" for n in (1, 2, 3, 4)]
     for name in names:
         await manager.service.create(name)
-    manager.world.delays_s = {"start": 0.2}
-    begin = time.monotonic()
-    await asyncio.gather(*(manager.service.power("on", name) for name in names))
-    assert time.monotonic() - begin < 0.4
+    with manager.held("start"):
+        calls = [asyncio.create_task(manager.service.power("on", name)) for name in names]
+        await manager.asked("start", times=4)
+    assert all(await asyncio.gather(*calls))
 
 
 async def test_only_one_of_many_creations_creates(manager: Fixture) -> None:
-    manager.world.delays_s = {"create": 0.02}
-    results = await asyncio.gather(*(manager.service.create("agent-1") for _ in range(8)))
-    assert [created for _, created in results].count(True) == 1
+    with manager.held("create"):
+        calls = [asyncio.create_task(manager.service.create("agent-1")) for _ in range(8)]
+        await manager.asked("create")
+    assert [created for _, created in await asyncio.gather(*calls)].count(True) == 1
 
 
 async def test_a_slow_call_ends_in_time_and_keeps_its_machine(manager: Fixture) -> None:
     await manager.service.create("agent-1")
     await manager.service.create("agent-2")
-    manager.world.delays_s = {"start": 0.9}
-    with pytest.raises(DriverTimeout, match=r"start of 'agent-1' within 0\.3 s"):
-        await manager.service.power("on", "agent-1")
-    # The provider is still at it: a second call must not reach the machine.
-    with pytest.raises(DriverTimeout, match="still busy: start"):
-        await manager.service.power("on", "agent-1")
-    assert manager.world.calls.count(("start", "agent-1")) == 1
-    assert (await manager.service.get("agent-1")).state == "starting"
-    await manager.service.power("off", "agent-2")
-    await manager.service.power("off", "agent-1")  # waits for the start to finish
+    with manager.held("start"):
+        with pytest.raises(DriverTimeout, match=r"start of 'agent-1' within 1 s"):
+            await manager.service.power("on", "agent-1")
+        # The provider is still at it: a second call must not reach the machine.
+        with pytest.raises(DriverTimeout, match="still busy: start"):
+            await manager.service.power("on", "agent-1")
+        assert manager.world.calls.count(("start", "agent-1")) == 1
+        assert (await manager.service.get("agent-1")).state == "starting"
+        await manager.service.power("off", "agent-2")
+        off = asyncio.create_task(manager.service.power("off", "agent-1"))
+        await asyncio.sleep(0.05)
+        assert ("stop", "agent-1") not in manager.world.calls
+    await off
     assert (await manager.service.get("agent-1")).state == "stopped"
 
 
 async def test_a_client_that_leaves_does_not_free_the_machine(manager: Fixture) -> None:
     await manager.service.create("agent-1")
-    manager.world.delays_s = {"start": 0.2}
-    call = asyncio.create_task(manager.service.power("on", "agent-1"))
-    await asyncio.sleep(0.05)
-    call.cancel()
-    begin = time.monotonic()
-    await manager.service.power("off", "agent-1")
-    assert time.monotonic() - begin > 0.1
+    with manager.held("start"):
+        call = asyncio.create_task(manager.service.power("on", "agent-1"))
+        await manager.asked("start")
+        call.cancel()
+        off = asyncio.create_task(manager.service.power("off", "agent-1"))
+        await asyncio.sleep(0.05)
+        assert ("stop", "agent-1") not in manager.world.calls
+    await off
     assert (await manager.service.get("agent-1")).state == "stopped"
 
 
 async def test_reading_does_not_wait_for_a_change(manager: Fixture) -> None:
     await manager.service.create("agent-1")
     await manager.service.power("on", "agent-1")
-    manager.world.delays_s = {"stop": 0.3}
-    stop = asyncio.create_task(manager.service.power("off", "agent-1"))
-    await asyncio.sleep(0.05)
-    begin = time.monotonic()
-    assert [server.state for server in await manager.service.list()] == ["stopping"]
-    assert time.monotonic() - begin < 0.2
+    with manager.held("stop"):
+        stop = asyncio.create_task(manager.service.power("off", "agent-1"))
+        await manager.asked("stop")
+        assert [server.state for server in await manager.service.list()] == ["stopping"]
     await stop
 
 
 async def test_a_hanging_provider_does_not_hang_reading(manager: Fixture) -> None:
-    manager.world.delays_s = {"list": 0.6}
-    with pytest.raises(DriverTimeout, match="list"):
+    with manager.held("list"), pytest.raises(DriverTimeout, match="list"):
         await manager.service.list()
 
 
@@ -121,13 +123,12 @@ def test_strange_names(name: str) -> None:
 
 
 async def test_a_machine_has_more_cpu_while_it_starts_and_its_own_afterwards() -> None:
-    manager = Fixture(agent_cpus=0.5, startup_cpus=2.0, startup_boost_s=0.1)
+    manager = Fixture(agent_cpus=0.5, startup_cpus=2.0, startup_boost_s=0.5)
     await manager.service.create("agent-1")
     await manager.service.power("on", "agent-1")
     assert manager.world.machines["agent-1"].cpus == 2.0
     assert (await manager.service.get("agent-1")).cpus == 0.5  # what it has in the long run
-    await asyncio.sleep(0.2)
-    assert manager.world.machines["agent-1"].cpus == 0.5
+    await manager.until(lambda: manager.world.machines["agent-1"].cpus == 0.5)
     manager.service.close()
 
 
@@ -135,7 +136,7 @@ async def test_a_running_machine_is_not_boosted_by_turning_it_on_again() -> None
     manager = Fixture(agent_cpus=0.5, startup_cpus=2.0, startup_boost_s=0.05)
     await manager.service.create("agent-1")
     await manager.service.power("on", "agent-1")
-    await asyncio.sleep(0.15)
+    await manager.until(lambda: manager.world.machines["agent-1"].cpus == 0.5)
     assert not await manager.service.power("on", "agent-1")
     assert manager.world.machines["agent-1"].cpus == 0.5
     manager.service.close()

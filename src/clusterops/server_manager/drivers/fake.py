@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,13 +22,13 @@ from clusterops.server_manager.driver import (
 class FakeWorld:
     """What a real provider would remember; drivers that share one see the same machines.
 
-    ``delays_s`` and ``errors`` are by operation (``start``, ``list``, …) and make the next calls
-    slow or fail; ``calls`` records what was asked, in order.
+    ``held`` and ``errors`` are by operation (``start``, ``list``, …): a held call lasts until its
+    event is set, the others fail; ``calls`` records what was asked, in order.
     """
 
     machines: dict[str, Server] = field(default_factory=dict)
     seeds: dict[str, dict[str, tuple[int, bytes]]] = field(default_factory=dict)
-    delays_s: dict[str, float] = field(default_factory=dict)
+    held: dict[str, threading.Event] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -119,7 +118,7 @@ class FakeDriver:
 
     def _enter(self, operation: str, name: str = "") -> None:
         self.world.calls.append((operation, name))
-        if delay := self.world.delays_s.get(operation):
-            time.sleep(delay)
+        if event := self.world.held.get(operation):
+            event.wait()
         if error := self.world.errors.get(operation):
             raise error
