@@ -63,13 +63,28 @@ class Releases:
         except OSError:
             return None
 
+    def read(self, release: str, name: str) -> str:
+        """Text of a file of a release.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        with open(os.path.join(self.path(release), name), encoding="utf-8") as stream:
+            return stream.read()
+
+    def kept(self) -> list[str]:
+        """Every release that has a folder."""
+        try:
+            return sorted(os.listdir(self._releases))
+        except OSError:
+            return []
+
     def matches(self, release: str, files: dict[str, str]) -> bool:
         """Whether the release's folder holds exactly these files."""
         for name, text in files.items():
             try:
-                with open(os.path.join(self.path(release), name), encoding="utf-8") as stream:
-                    if stream.read() != text:
-                        return False
+                if self.read(release, name) != text:
+                    return False
             except OSError:
                 return False
         return True

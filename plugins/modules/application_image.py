@@ -94,6 +94,10 @@ import urllib.error
 import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.clusterops.playground.plugins.module_utils._archives import (
+    UnsafeArchive,
+    extract,
+)
 from ansible_collections.clusterops.playground.plugins.module_utils._commands import (
     CommandFailed,
     Commands,
@@ -148,26 +152,6 @@ def build_command(params: dict, folder: str, image: str) -> list[str]:
     return command
 
 
-def extract(archive: str, folder: str) -> None:
-    """Unpack an archive; nothing of it gets outside of ``folder``.
-
-    Raises:
-        CommandFailed: a member would.
-    """
-    with tarfile.open(archive) as source:
-        if hasattr(tarfile, "data_filter"):
-            source.extractall(folder, filter="data")
-            return
-        # Python before 3.11.4 has no filters: take only what cannot lead anywhere else.
-        for member in source:
-            link = member.issym() or member.islnk()
-            paths = [member.name, *([member.linkname] if link else [])]
-            outside = any(path.startswith("/") or ".." in path.split("/") for path in paths)
-            if outside or not (member.isreg() or member.isdir() or link):
-                raise CommandFailed(f"the archive {archive} holds {member.name!r}")
-        source.extractall(folder)  # noqa: S202 - every member has been looked at
-
-
 def build_and_push(commands: Commands, params: dict, image: str) -> None:
     """Load the base image if it is missing, build, push."""
     base, archive = params["base_image"], params["base_archive"]
@@ -209,7 +193,7 @@ def main() -> None:
             digest = registry_digest(params["registry"], repository, params["tag"])
             if digest is None:
                 module.fail_json(msg=f"the registry does not have {tagged} after the push")
-    except (CommandFailed, OSError, tarfile.TarError) as error:
+    except (CommandFailed, UnsafeArchive, OSError, tarfile.TarError) as error:
         module.fail_json(msg=f"image of application {params['name']}: {error}")
     image = f"{params['registry']}/{repository}@{digest}" if digest else ""
     module.exit_json(changed=missing, built=missing and not module.check_mode, image=image)

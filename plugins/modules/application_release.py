@@ -9,9 +9,10 @@ DOCUMENTATION = r"""
 module: application_release
 short_description: Run a release of an application with Docker Compose
 description:
-  - Puts a release in a folder of its own, pulls its image, runs its migrations when asked to,
-    starts it and waits until it is ready.
-  - A release that does not become ready is replaced by the one that served before.
+  - Puts a release in a folder of its own, pulls its image, starts it and waits until it is ready.
+  - A release that does not become ready is replaced by the one that served before, also where that
+    is a release of another application.
+  - Images that belong to no kept release are removed.
 version_added: 0.1.0
 author:
   - Cluster Operations Playground contributors (@clusterops)
@@ -22,11 +23,13 @@ options:
     required: true
   state:
     description:
-      - V(started) means that the release runs and answers its readiness path.
+      - V(started) means that the release, and no other application below O(home), runs and answers
+        its readiness path.
       - V(present) means that its files and its image are there; nothing is started or stopped.
+      - V(migrated) runs O(migration_service) of the release; what serves is left as it is.
       - V(stopped) means that no release runs; the folders stay.
     type: str
-    choices: [started, present, stopped]
+    choices: [started, present, migrated, stopped]
     default: started
   release:
     description: Identity of the release. Required unless O(state=stopped).
@@ -50,12 +53,10 @@ options:
     type: str
     default: /ready
   migration_service:
-    description: Compose service that brings the database up to date and ends.
+    description:
+      - Compose service that brings the database up to date and ends.
+      - Required with O(state=migrated).
     type: str
-  migrate:
-    description: Run O(migration_service) before the release starts.
-    type: bool
-    default: false
   home:
     description: Folder below which the application's releases are kept.
     type: path
@@ -91,6 +92,15 @@ EXAMPLES = r"""
     image: 172.29.0.10:5001/apps/fibonacci@sha256:8d6f0c0a
     compose: "{{ lookup('ansible.builtin.file', 'compose.yml') }}"
 
+- name: Bring the database up to date
+  clusterops.playground.application_release:
+    name: fibonacci
+    state: migrated
+    release: 3f9c1be02a77-0b1d2e
+    image: 172.29.0.10:5001/apps/fibonacci@sha256:8d6f0c0a
+    compose: "{{ lookup('ansible.builtin.file', 'compose.yml') }}"
+    migration_service: migrate
+
 - name: Stop the application
   clusterops.playground.application_release:
     name: fibonacci
@@ -111,6 +121,11 @@ outdated:
   description: Whether the release does not run as given (yet); true only in check mode.
   returned: when O(state=started)
   type: bool
+images_removed:
+  description: Images that belonged to no kept release any more.
+  returned: when a release was started
+  type: list
+  elements: str
 pull_s:
   description: Seconds that pulling the image took.
   returned: when an image was pulled
@@ -122,6 +137,8 @@ ready_s:
 """
 
 import http.client
+import json
+import os
 import time
 import urllib.request
 
@@ -135,6 +152,8 @@ from ansible_collections.clusterops.playground.plugins.module_utils._releases im
     Releases,
     environment_file,
 )
+
+FACTS = "release.json"
 
 POLL_S = 0.2
 
@@ -166,18 +185,26 @@ def wait_ready(url: str, timeout_s: float) -> float:
 class Application:
     """One application on this machine, run by Compose from the folder of a release."""
 
-    def __init__(self, commands: Commands, releases: Releases, params: dict) -> None:
+    def __init__(self, commands: Commands, releases: Releases, name: str, timeout_s: float) -> None:
         self._commands = commands
-        self._releases = releases
-        self._params = params
-        self.ready_url = f"http://127.0.0.1:{params['port']}{params['ready_path']}"
+        self.releases = releases
+        self.name = name
+        self._timeout_s = timeout_s
+
+    def ready_url(self, release: str) -> str:
+        """Where the release says that it can serve; the release knows, as it may be an old one."""
+        try:
+            facts = json.loads(self.releases.read(release, FACTS))
+        except (OSError, ValueError):  # of a version that did not write them
+            facts = {}
+        return f"http://127.0.0.1:{facts.get('port', 5000)}{facts.get('ready_path', '/ready')}"
 
     def compose(self, release: str, *arguments: str) -> str:
-        folder = self._releases.path(release)
+        folder = self.releases.path(release)
         _code, stdout, _stderr = self._commands.run(
             "docker",
             "compose",
-            f"--project-name={self._params['name']}",
+            f"--project-name={self.name}",
             f"--project-directory={folder}",
             f"--file={folder}/compose.yml",
             *arguments,
@@ -189,7 +216,7 @@ class Application:
             "docker",
             "ps",
             "--quiet",
-            f"--filter=label=com.docker.compose.project={self._params['name']}",
+            f"--filter=label=com.docker.compose.project={self.name}",
             *filters,
         )
         return stdout.split()
@@ -202,29 +229,53 @@ class Application:
 
     def runs(self, release: str) -> bool:
         """Whether this release, and no other, runs and is ready."""
-        folder = self._releases.path(release)
+        folder = self.releases.path(release)
         of_release = f"--filter=label=com.docker.compose.project.working_dir={folder}"
-        return bool(self.containers(of_release)) and answers_ready(self.ready_url)
+        return bool(self.containers(of_release)) and answers_ready(self.ready_url(release))
 
     def start(self, release: str) -> float:
         """Start a release and wait; returns the seconds until it was ready."""
         self.compose(release, "up", "--detach", "--remove-orphans", "--quiet-pull")
-        return wait_ready(self.ready_url, self._params["timeout_s"])
+        return wait_ready(self.ready_url(release), self._timeout_s)
 
-    def has_image(self) -> bool:
+    def stop(self) -> None:
+        """Stop the current release, and what of others still runs."""
+        current = self.releases.current()
+        if current:
+            self.compose(current, "stop")
+        self.stop_containers()  # of a release that never became the current one
+
+    def has_image(self, image: str | None) -> bool:
         """Whether the image is here; an application without one needs none."""
-        image = self._params["image"]
         if not image:
             return True
         code, _out, _err = self._commands.run("docker", "image", "inspect", image, check=False)
         return code == 0
 
-    def pull(self) -> float:
+    def pull(self, image: str | None) -> float:
         """Pull the image by digest unless it is here; returns the seconds it took."""
         started = time.monotonic()
-        if not self.has_image():
-            self._commands.run("docker", "pull", "--quiet", self._params["image"])
+        if not self.has_image(image):
+            self._commands.run("docker", "pull", "--quiet", image)
         return time.monotonic() - started
+
+    def remove_images(self, like: str | None, kept: set[str]) -> list[str]:
+        """Remove the images of applications in the registry of ``like`` that are not kept."""
+        if not like or "/apps/" not in like:
+            return []
+        _code, stdout, _err = self._commands.run(
+            "docker",
+            "images",
+            "--digests",
+            "--format={{.Repository}}@{{.Digest}}",
+            f"--filter=reference={like.partition('/apps/')[0]}/apps/*",
+        )
+        removed = []
+        for image in sorted(set(stdout.split()) - kept):
+            # One that a container still holds stays until the next time.
+            code, _out, _err = self._commands.run("docker", "rmi", image, check=False)
+            removed += [image] if code == 0 else []
+        return removed
 
 
 def release_files(params: dict) -> dict[str, str]:
@@ -234,62 +285,113 @@ def release_files(params: dict) -> dict[str, str]:
         "APP_IMAGE": params["image"] or "",
         "APP_PORT": str(params["port"]),
     }
-    return {"compose.yml": params["compose"], ".env": environment_file(environment)}
+    facts = {key: params[key] for key in ("image", "port", "ready_path")}
+    return {
+        "compose.yml": params["compose"],
+        ".env": environment_file(environment),
+        FACTS: json.dumps(facts, sort_keys=True) + "\n",
+    }
 
 
-def ensure_started(app: Application, releases: Releases, params: dict, check_mode: bool) -> dict:
-    """Have ``release`` running; on failure, go back to the release that served before."""
-    release, previous = params["release"], releases.current()
+def kept_images(applications: list[Application]) -> set[str]:
+    """The images of every release that is kept."""
+    images = set()
+    for app in applications:
+        for release in app.releases.kept():
+            try:
+                images.add(str(json.loads(app.releases.read(release, FACTS)).get("image")))
+            except (OSError, ValueError):
+                continue
+    return images
+
+
+def ensure_started(
+    app: Application, others: list[Application], params: dict, check_mode: bool
+) -> dict:
+    """Have ``release`` running, alone; on failure, go back to what served before."""
+    release, releases, previous = params["release"], app.releases, app.releases.current()
     files = release_files(params)
+    served = [other for other in others if other.containers()]
     result = {"previous": previous or "", "release": release}
-    if previous == release and releases.matches(release, files) and app.runs(release):
+    if (
+        previous == release
+        and not served
+        and releases.matches(release, files)
+        and app.runs(release)
+    ):
         return {"changed": False, "outdated": False, **result}
     if check_mode:
         return {"changed": True, "outdated": True, **result}
     releases.write(release, files)
-    result["pull_s"] = round(app.pull(), 2)
-    if params["migrate"] and params["migration_service"]:
-        app.compose(release, "run", "--rm", "--no-deps", params["migration_service"])
+    result["pull_s"] = round(app.pull(params["image"]), 2)
     try:
+        for other in served:
+            other.stop()
         result["ready_s"] = round(app.start(release), 2)
     except CommandFailed as error:
-        if previous and previous != release:
-            try:
-                app.start(previous)
-            except CommandFailed as again:
-                raise CommandFailed(
-                    f"release {release} {error}; going back failed, too: {previous} {again}"
-                ) from error
-            raise CommandFailed(f"release {release} {error}; {previous} serves again") from error
-        raise CommandFailed(f"release {release} {error}") from error
+        raise CommandFailed(go_back(app, served, release, error)) from error
     releases.switch(release)
     releases.prune()
+    result["images_removed"] = app.remove_images(params["image"], kept_images([app, *others]))
     return {"changed": True, "outdated": False, **result}
 
 
-def ensure_present(app: Application, releases: Releases, params: dict, check_mode: bool) -> dict:
+def go_back(app: Application, served: list[Application], release: str, error: Exception) -> str:
+    """Have what served before a failed start serve again; returns what happened, in words."""
+    previous = app.releases.current()
+    again = [(other, other.releases.current()) for other in served]
+    if again:
+        app.stop_containers()
+    elif previous and previous != release:
+        again = [(app, previous)]
+    for one, before in again:
+        try:
+            if before:
+                one.start(before)
+        except CommandFailed as second:
+            return f"release {release} {error}; going back failed, too: {before} {second}"
+    names = ", ".join(before if one is app else f"{one.name} {before}" for one, before in again)
+    return f"release {release} {error}" + (f"; {names} serves again" if names else "")
+
+
+def ensure_present(app: Application, params: dict, check_mode: bool) -> dict:
     """Have what a start of ``release`` needs, and leave what runs as it is."""
     release, files = params["release"], release_files(params)
-    result = {"previous": releases.current() or "", "release": release}
-    if releases.matches(release, files) and app.has_image():
+    result = {"previous": app.releases.current() or "", "release": release}
+    if app.releases.matches(release, files) and app.has_image(params["image"]):
         return {"changed": False, **result}
     if not check_mode:
-        releases.write(release, files)
-        result["pull_s"] = round(app.pull(), 2)
+        app.releases.write(release, files)
+        result["pull_s"] = round(app.pull(params["image"]), 2)
     return {"changed": True, **result}
 
 
-def ensure_stopped(app: Application, releases: Releases, check_mode: bool) -> dict:
+def ensure_migrated(app: Application, params: dict, check_mode: bool) -> dict:
+    """Run the migrations of ``release``; that is a change, whatever they found to do."""
+    result = ensure_present(app, params, check_mode)
+    if not check_mode:
+        app.compose(params["release"], "run", "--rm", "--no-deps", params["migration_service"])
+    return {**result, "changed": True}
+
+
+def ensure_stopped(app: Application, check_mode: bool) -> dict:
     """Have nothing of the application running."""
-    current = releases.current()
+    current = app.releases.current()
     result = {"previous": current or "", "release": current or ""}
     if not app.containers():
         return {"changed": False, **result}
     if not check_mode:
-        if current:
-            app.compose(current, "stop")
-        app.stop_containers()  # of a release that never became the current one
+        app.stop()
     return {"changed": True, **result}
+
+
+def applications_below(home: str) -> list[str]:
+    """Names of the applications that have had a release here."""
+    try:
+        names = sorted(os.listdir(home))
+    except OSError:
+        return []
+    return [name for name in names if os.path.islink(os.path.join(home, name, "current"))]
 
 
 def main() -> None:
@@ -298,7 +400,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["started", "present", "stopped"],
+                "choices": ["started", "present", "migrated", "stopped"],
                 "default": "started",
             },
             "release": {"type": "str"},
@@ -308,25 +410,39 @@ def main() -> None:
             "port": {"type": "int", "default": 5000},
             "ready_path": {"type": "str", "default": "/ready"},
             "migration_service": {"type": "str"},
-            "migrate": {"type": "bool", "default": False},
             "home": {"type": "path", "default": "/opt/apps"},
             "timeout_s": {"type": "int", "default": 90},
         },
-        required_if=[("state", state, ("release", "compose")) for state in ("started", "present")],
+        required_if=[
+            ("state", "started", ("release", "compose")),
+            ("state", "present", ("release", "compose")),
+            ("state", "migrated", ("release", "compose", "migration_service")),
+        ],
         supports_check_mode=True,
     )
     params = module.params
-    releases = Releases(f"{params['home']}/{params['name']}")
-    app = Application(Commands(module), releases, params)
+    commands = Commands(module)
+
+    def application(name: str) -> Application:
+        releases = Releases(f"{params['home']}/{name}")
+        return Application(commands, releases, name, params["timeout_s"])
+
+    app = application(params["name"])
     try:
         if params["state"] == "started":
-            result = ensure_started(app, releases, params, module.check_mode)
+            names = [name for name in applications_below(params["home"]) if name != app.name]
+            others = [application(name) for name in names]
+            result = ensure_started(app, others, params, module.check_mode)
         elif params["state"] == "present":
-            result = ensure_present(app, releases, params, module.check_mode)
+            result = ensure_present(app, params, module.check_mode)
+        elif params["state"] == "migrated":
+            result = ensure_migrated(app, params, module.check_mode)
         else:
-            result = ensure_stopped(app, releases, module.check_mode)
+            result = ensure_stopped(app, module.check_mode)
     except (CommandFailed, InvalidEnvironment, OSError) as error:
-        module.fail_json(msg=f"application {params['name']}: {error}", release=releases.current())
+        module.fail_json(
+            msg=f"application {params['name']}: {error}", release=app.releases.current()
+        )
     module.exit_json(**result)
 
 

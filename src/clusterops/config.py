@@ -204,12 +204,28 @@ class ClusterConfig(BaseModel):
     port_metrics: Port = Field(5100, description="agent-n's metrics API is at this port + n.")
 
     application_path: str = Field(
-        "apps/fibonacci", min_length=1, description="Folder that holds the application's app.yml."
+        "apps/fibonacci",
+        min_length=1,
+        description="Folder that holds the application's app.yml, or URL[#REF] of a git repository "
+        "that holds it.",
     )
     application_env: dict[VariableName, str | int | float | bool] = Field(
         default_factory=dict,
         description="Environment values for the application.",
         json_schema_extra={"additionalProperties": False},
+    )
+    application_git_key_file: str = Field(
+        "", description="Private ssh key (deploy key) for git repositories; a file of this host."
+    )
+    application_git_known_hosts_file: str = Field(
+        "~/.ssh/known_hosts",
+        description="Host keys of git servers that are reached by ssh; a file of this host.",
+    )
+    application_ready_timeout_s: int = Field(
+        90, ge=5, le=3600, description="Seconds that a release may take to become ready."
+    )
+    deploy_serial: int = Field(
+        1, ge=1, le=50, description="How many agents change their release at a time."
     )
     datastore_postgres_url: str | None = Field(
         None, pattern=r"^postgres(ql)?://", description="An external PostgreSQL, if there is one."

@@ -50,6 +50,11 @@ class State:
         return self.root / "endpoint.json"
 
     @property
+    def deployed_file(self) -> Path:
+        """What is in force on the agents: name, release, location, commit, previous."""
+        return self.root / "deployed.json"
+
+    @property
     def ssh_dir(self) -> Path:
         return self.root / "ssh"
 

@@ -31,6 +31,7 @@ agents_max: 3
 scaling_interval_s: 5
 scaling_cooldown_s: 15
 scaling_hold_s: 20
+application_ready_timeout_s: 30
 """
 
 

@@ -7,18 +7,33 @@ import http.client
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 ALLOWED = {200, 409}
 
 
+def fibonacci(turn: int) -> tuple[str, str]:
+    """Method and path: every second one writes."""
+    if turn % 2:
+        return "POST", f"/api/v1/fibonacci/calculate/{turn % 41}"
+    return "GET", f"/api/v1/fibonacci/calculated/{turn % 41}"
+
+
 class SteadyClient:
     """A few keep-alive connections, each with a request every ``pause_s`` seconds."""
 
-    def __init__(self, url: str, connections: int = 4, pause_s: float = 0.05) -> None:
+    def __init__(
+        self,
+        url: str,
+        connections: int = 4,
+        pause_s: float = 0.05,
+        what: Callable[[int], tuple[str, str]] = fibonacci,
+    ) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._pause_s = pause_s
+        self._what = what
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(connections)
@@ -42,11 +57,7 @@ class SteadyClient:
         turn = number
         while not self._stop.is_set():
             turn += 1
-            method, path = (
-                ("POST", f"/api/v1/fibonacci/calculate/{turn % 41}")
-                if turn % 2
-                else ("GET", f"/api/v1/fibonacci/calculated/{turn % 41}")
-            )
+            method, path = self._what(turn)
             failure = None
             try:
                 connection.request(method, path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clusterops.config import VariableName
 from clusterops.errors import UsageError
@@ -46,9 +46,24 @@ class Build(_Strict):
 
 
 class Source(_Strict):
-    """Where the application's source is."""
+    """Where the application's source is: a folder, or a git repository."""
 
     path: RelativePath = Field(".", description="Folder, relative to app.yml.")
+    git: str | None = Field(
+        None,
+        pattern=r"^(https?|ssh|git|file)://\S+$|^[\w.-]+@[\w.-]+:\S+$",
+        description="Repository that the control node clones for a build; it is in the folder "
+        "source of the build's context, beside the files of this folder.",
+    )
+    ref: str = Field(
+        "HEAD", pattern=r"^[\w./@+][\w./@+-]*$", description="Its branch, tag or commit."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Source:
+        if self.git and self.path != ".":
+            raise ValueError("path and git exclude each other")
+        return self
 
 
 class Default(_Strict):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packs an application's folder for the control node, byte for byte the same for the same files.
 
-``python -m clusterops.application.package FOLDER --output DIR`` reads
+``python -m clusterops.application.package LOCATION --output DIR`` reads
 ``{"values": {…}, "datastore": {…}}`` on standard input (secrets stay off the command line) and
 prints one JSON document: the release, its archive, compose file and environment.
 """
@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from clusterops.application.manifest import Manifest, load_manifest, resolve_environment
+from clusterops.application.source import application_folder
+from clusterops.application.validation import check_application
 from clusterops.errors import ClusterOpsError, UsageError
-from clusterops.state import project_root
 
 IGNORED = {".git", ".venv", "node_modules", "__pycache__", ".pytest_cache", ".mypy_cache", ".env"}
 MAX_BYTES = 200 * 1024 * 1024
@@ -91,17 +92,27 @@ def release_id(content_hash: str, environment: dict[str, str]) -> str:
 
 
 def describe(
-    folder: Path, output: Path, values: dict[str, str], datastore: dict[str, str]
+    folder: Path,
+    output: Path,
+    values: dict[str, str],
+    datastore: dict[str, str],
+    commit: str | None = None,
 ) -> dict[str, Any]:
-    """Everything the playbooks need to build and release the application in ``folder``."""
+    """Everything the playbooks need to build and release the application in ``folder``.
+
+    Args:
+        commit: of the repository that the folder, or its ``source``, was cloned from.
+    """
     manifest = load_manifest(folder)
     environment = resolve_environment(manifest, values, datastore)
+    check_application(folder, values)
     source = folder / manifest.source.path
     content_hash, archive = pack(source, output)
     return {
         "application": _application(manifest),
         "build": manifest.build.model_dump(),
-        "tag": content_hash[:12],
+        "tag": f"{commit[:10]}-{content_hash[:12]}" if commit else content_hash[:12],
+        "commit": commit,
         "release": release_id(content_hash, environment),
         "archive": str(archive),
         "compose": (source / manifest.compose_file).read_text(encoding="utf-8"),
@@ -147,7 +158,9 @@ def pip_conf() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="clusterops.application.package")
-    parser.add_argument("folder", help="the application's folder, from the project's root")
+    parser.add_argument("location", help="folder from the project's root, or URL[#REF]")
+    parser.add_argument("--tree", type=Path, help="archive of the repository's files")
+    parser.add_argument("--commit", help="commit of the repository")
     parser.add_argument("--output", type=Path, required=True, help="folder for the archive")
     options = parser.parse_args(arguments)
     given = json.load(sys.stdin)
@@ -156,8 +169,9 @@ def main(arguments: list[str] | None = None) -> int:
         for key, value in given["values"].items()
     }
     try:
-        folder = project_root() / options.folder
-        print(json.dumps(describe(folder, options.output, values, given["datastore"])))
+        with application_folder(options.location, options.tree) as folder:
+            document = describe(folder, options.output, values, given["datastore"], options.commit)
+        print(json.dumps(document))
     except ClusterOpsError as error:
         print(f"Error: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -18,7 +18,9 @@ from clusterops.application.manifest import (
     read_manifest,
     resolve_environment,
 )
+from clusterops.application.source import is_repository, parse_repository
 from clusterops.errors import UsageError
+from clusterops.state import project_root
 
 #: Variables that the cluster itself gives to Compose.
 GIVEN = frozenset({"APP_IMAGE", "APP_PORT"})
@@ -83,6 +85,14 @@ def check_application(folder: Path, values: Mapping[str, object]) -> Manifest:
     if errors or manifest is None:
         raise UsageError("\n".join(map(str, errors)), remedy="see ./playground app validate")
     return manifest
+
+
+def check_location(location: str, values: Mapping[str, object]) -> None:
+    """Check what can be checked before a repository is cloned; see :func:`check_application`."""
+    if is_repository(location):
+        parse_repository(location)
+    else:
+        check_application(project_root() / location, values)
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[Finding]:

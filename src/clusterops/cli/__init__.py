@@ -40,7 +40,8 @@ _RUN, _LOOK, _TRY = "Run the cluster", "Look at it", "Work with it"
 COMMANDS: dict[str, Command] = {
     "up": Command("clusterops.cli.up", "up", "Bring the cluster up, or apply a change.", _RUN),
     "down": Command("clusterops.cli.down", "down", "Remove the cluster.", _RUN),
-    "deploy": Command("clusterops.cli.deploy", "deploy", "Release the application.", _RUN),
+    "deploy": Command("clusterops.cli.deploy", "deploy", "Release an application.", _RUN),
+    "rollback": Command("clusterops.cli.deploy", "rollback", "Go back to a release.", _RUN),
     "scale": Command("clusterops.cli.scale", "scale", "Set the number of agents.", _RUN),
     "pause": Command("clusterops.cli.pause", "pause", "Stop scaling for a while.", _RUN),
     "resume": Command("clusterops.cli.pause", "resume", "Scale again.", _RUN),

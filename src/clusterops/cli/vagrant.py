@@ -51,12 +51,11 @@ def vagrant(
 
 def _prepare(config: ClusterConfig, state: State, provider: str) -> None:
     """Everything that machines need before there is one; fails before one is made."""
-    from clusterops.application.validation import check_application
+    from clusterops.application.validation import check_location
     from clusterops.lifecycle import bring_up
     from clusterops.lifecycle.provider import settled
     from clusterops.lifecycle.stages import Stages
     from clusterops.ssh_identity import ensure_identity
-    from clusterops.state import project_root
 
     if provider not in PROVIDERS:
         raise UsageError(f"--provider: found '{provider}'; allowed: {', '.join(PROVIDERS)}")
@@ -65,7 +64,7 @@ def _prepare(config: ClusterConfig, state: State, provider: str) -> None:
     if config.cluster_provider == "docker":
         bring_up.prepare(config, state, Stages())
     else:
-        check_application(project_root() / config.application_path, config.application_env)
+        check_location(config.application_path, config.application_env)
         ensure_identity(state)
         state.record_provider(provider)
 

@@ -36,7 +36,11 @@ NODE_ROLES = {
 }
 """The roles a machine will get, so that its image has their packages."""
 
-BUILDER_PACKAGES = "container_engine_builder_packages"
+BUILDER_PACKAGES = {
+    "container_engine": "container_engine_builder_packages",
+    "application": "application_builder_packages",
+}
+"""By role, the packages of the machine on which images of applications are built."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,21 @@ class Recipe:
         return {**own, **self.files}
 
 
-def role_packages(role: str, root: Path) -> list[str]:
-    """The packages a role's defaults name (``<role>_packages``); empty when it needs none."""
+def role_packages(role: str, root: Path, key: str = "") -> list[str]:
+    """The packages a role's defaults name; empty when it needs none.
+
+    Args:
+        key: the variable that names them, ``<role>_packages`` by default.
+    """
+    key = key or f"{role}_packages"
     defaults = root / "roles" / role / "defaults" / "main.yml"
     if not defaults.exists():
         return []
     data = yaml.safe_load(defaults.read_text(encoding="utf-8")) or {}
-    packages = [str(package) for package in data.get(f"{role}_packages") or []]
+    packages = [str(package) for package in data.get(key) or []]
     for package in packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.:-]*", package):
-            raise ClusterOpsError(
-                f"{defaults}: {role}_packages: {package!r} is not a Debian package name"
-            )
+            raise ClusterOpsError(f"{defaults}: {key}: {package!r} is not a Debian package name")
     return packages
 
 
@@ -85,9 +92,9 @@ def node_packages(kind: str, root: Path) -> list[str]:
     packages: set[str] = set()
     for role in NODE_ROLES[kind]:
         packages.update(role_packages(role, root))
-    if kind == "control":  # images of applications are built there
-        defaults = root / "roles/container_engine/defaults/main.yml"
-        packages.update(yaml.safe_load(defaults.read_text()).get(BUILDER_PACKAGES) or [])
+    if kind == "control":
+        for role, key in BUILDER_PACKAGES.items():
+            packages.update(role_packages(role, root, key))
     return sorted(packages)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clusterops.application.validation import check_application
+from clusterops.application.validation import check_location
 from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.lifecycle import manager_process, own_engine, provisioning
@@ -24,7 +24,7 @@ def prepare(config: ClusterConfig, state: State, stages: Stages) -> bool:
         config: with the cluster's provider settled.
     """
     _refuse_renaming(config, state)
-    check_application(project_root() / config.application_path, config.application_env)
+    check_location(config.application_path, config.application_env)
     changed = False
     if config.cluster_provider == "docker":
         changed |= _container_engine(state, stages)
@@ -44,12 +44,16 @@ def prepare(config: ClusterConfig, state: State, stages: Stages) -> bool:
 
 
 def provision(
-    config: ClusterConfig, state: State, stages: Stages, playbook: str = "site.yml"
+    config: ClusterConfig,
+    state: State,
+    stages: Stages,
+    playbook: str = "site.yml",
+    extra: dict[str, Any] | None = None,
 ) -> int:
     """Run the playbook; returns the number of changes that it made."""
     with stages.stage(f"ansible-playbook {playbook}") as stage:
         outcome = provisioning.run_playbook(
-            playbook, state, config, lambda step: _show(stage, step)
+            playbook, state, config, lambda step: _show(stage, step), extra
         )
         stage.result = f"{outcome.changed} changes" if outcome.changed else "nothing changed"
     return outcome.changed

@@ -122,7 +122,7 @@ def test_the_name_of_what_runs(
 def test_provisioning_shows_every_task_and_counts_changes(
     state: State, stages: Any, monkeypatch: pytest.MonkeyPatch, changed: int, result: str
 ) -> None:
-    def run(playbook: str, _: State, __: ClusterConfig, began: Any) -> Any:
+    def run(playbook: str, _: State, __: ClusterConfig, began: Any, ___: Any) -> Any:
         assert playbook == "site.yml"
         base = "clusterops.playground.base"
         for node, first in (("agent-1", True), ("agent-2", False)):

@@ -81,24 +81,29 @@ class Agent:
         return {
             "name": "shop", "release": release, "image": f"r:5001/apps/shop@sha256:{release}",
             "compose": "services: {}\n", "env": {"KEY": "v"}, "port": 5000, "ready_path": "/ready",
-            "migration_service": None, "migrate": False, "timeout_s": 90, **changes,
+            "migration_service": None, "timeout_s": 90, **changes,
         }  # fmt: skip
+
+    def app(self) -> module.Application:
+        return module.Application(self.engine, self.releases, "shop", 90)
+
+    def migrate(self, release: str, check_mode: bool = False) -> dict[str, Any]:
+        params = self.params(release, migration_service="migrate")
+        result: dict[str, Any] = module.ensure_migrated(self.app(), params, check_mode)
+        return result
 
     def start(self, release: str, check_mode: bool = False, **changes: Any) -> dict[str, Any]:
         params = self.params(release, **changes)
-        app = module.Application(self.engine, self.releases, params)
-        result: dict[str, Any] = module.ensure_started(app, self.releases, params, check_mode)
+        result: dict[str, Any] = module.ensure_started(self.app(), [], params, check_mode)
         return result
 
     def provide(self, release: str, check_mode: bool = False) -> dict[str, Any]:
         params = self.params(release)
-        app = module.Application(self.engine, self.releases, params)
-        result: dict[str, Any] = module.ensure_present(app, self.releases, params, check_mode)
+        result: dict[str, Any] = module.ensure_present(self.app(), params, check_mode)
         return result
 
     def stop(self, check_mode: bool = False) -> dict[str, Any]:
-        app = module.Application(self.engine, self.releases, self.params("any"))
-        result: dict[str, Any] = module.ensure_stopped(app, self.releases, check_mode)
+        result: dict[str, Any] = module.ensure_stopped(self.app(), check_mode)
         return result
 
 
@@ -194,15 +199,16 @@ def test_the_first_release_that_fails_leaves_no_current_one(
     assert agent.start("r1")["changed"] is True
 
 
-def test_migrations_run_before_the_start_and_only_when_asked_to(
-    agent: Agent, engine: FakeEngine
-) -> None:
-    agent.start("r1", migration_service="migrate", migrate=True)
-    runs = [call for call in engine.calls if call.startswith("compose")]
-    assert runs == ["compose run migrate r1", "compose up r1"]
+def test_migrations_run_while_the_release_before_serves(agent: Agent, engine: FakeEngine) -> None:
+    agent.start("r1", migration_service="migrate")
     engine.calls.clear()
-    agent.start("r2", migration_service="migrate", migrate=False)
-    assert not any("run" in call for call in engine.calls)
+    assert agent.migrate("r2", check_mode=True)["changed"] is True
+    assert not engine.calls[1:]
+    assert agent.migrate("r2")["changed"] is True
+    assert [call for call in engine.calls if call.startswith("compose")] == [
+        "compose run migrate r2"
+    ]
+    assert (engine.running, agent.releases.current()) == ("r1", "r1")
 
 
 def test_check_mode_touches_nothing(agent: Agent, engine: FakeEngine) -> None:
@@ -293,3 +299,73 @@ def test_providing_the_next_release_leaves_what_runs(agent: Agent, engine: FakeE
     result = agent.provide("r2")
     assert (result["previous"], result["release"]) == ("r1", "r2")
     assert (engine.running, agent.releases.current()) == ("r1", "r1")
+
+
+class TwoApplications:
+    """shop served until now; blog comes. Each is a Compose project of its own."""
+
+    def __init__(self, home: Path, fails: str = "") -> None:
+        self.running: set[str] = {"shop"}
+        self.fails = fails
+        self.removed: list[str] = []
+        self.apps = {
+            name: module.Application(self, Releases(str(home / name)), name, 90)
+            for name in ("shop", "blog")
+        }
+        self.apps["shop"].releases.write("s1", module.release_files(self.params("s1")))
+        self.apps["shop"].releases.switch("s1")
+
+    def params(self, release: str) -> dict[str, Any]:
+        name = "shop" if release.startswith("s") else "blog"
+        return {
+            "name": name, "release": release, "image": f"r:5001/apps/{name}@sha256:{release}",
+            "compose": "services: {}\n", "env": {}, "port": 5000, "ready_path": "/ready",
+        }  # fmt: skip
+
+    def run(self, *argv: str, check: bool = True, **_: Any) -> tuple[int, str, str]:
+        text = " ".join(argv)
+        name = "blog" if "blog" in text else "shop"
+        if "compose" in argv and "up" in argv:
+            if self.fails == name:
+                raise CommandFailed("'docker compose' failed with exit code 1: bad image")
+            self.running.add(name)
+        elif "stop" in argv:
+            self.running.discard(name)
+        elif "ps" in argv:
+            return 0, (f"{name}-1\n" if name in self.running else ""), ""
+        elif "images" in argv:
+            return 0, "r:5001/apps/shop@sha256:s0\nr:5001/apps/shop@sha256:s1\n", ""
+        elif "rmi" in argv:
+            self.removed.append(argv[-1])
+        return 0, "", ""
+
+
+def test_another_application_takes_the_place_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "answers_ready", lambda _: True)
+    engine = TwoApplications(tmp_path)
+    shop, blog = engine.apps["shop"], engine.apps["blog"]
+    result = module.ensure_started(blog, [shop], engine.params("b1"), False)
+    assert (result["changed"], engine.running) == (True, {"blog"})
+    # What the first application needs to come back stays; what nothing needs goes.
+    assert (engine.removed, shop.releases.current()) == (["r:5001/apps/shop@sha256:s0"], "s1")
+    assert module.ensure_started(blog, [shop], engine.params("b1"), False)["changed"] is False
+
+
+def test_another_application_that_does_not_start_leaves_the_first_serving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "answers_ready", lambda _: True)
+    engine = TwoApplications(tmp_path, fails="blog")
+    shop, blog = engine.apps["shop"], engine.apps["blog"]
+    with pytest.raises(CommandFailed, match=r"release b1 .*bad image; shop s1 serves again"):
+        module.ensure_started(blog, [shop], engine.params("b1"), False)
+    assert (engine.running, blog.releases.current()) == ({"shop"}, None)
+
+
+def test_applications_are_found_by_their_current_release(tmp_path: Path) -> None:
+    assert module.applications_below(str(tmp_path / "none")) == []
+    TwoApplications(tmp_path)
+    (tmp_path / "other").mkdir()
+    assert module.applications_below(str(tmp_path)) == ["shop"]

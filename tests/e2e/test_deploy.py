@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another application, from a git repository, under load: good releases and bad ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import ROOT, Cluster, request
+from tests.e2e.steady_client import SteadyClient
+
+pytestmark = pytest.mark.e2e
+
+
+def health(_: int) -> tuple[str, str]:
+    """What every application here answers."""
+    return "GET", "/health"
+
+
+class Repository:
+    """A bare repository with whoami, served with the git protocol to the cluster's network."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self._bare, self._work = folder / "served" / "hello.git", folder / "work"
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", self._bare], check=True)
+        shutil.copytree(ROOT / "apps/whoami", self._work)
+        self._git("init", "-q", "-b", "main")
+        with socket.create_server((address, 0)) as free:
+            port = free.getsockname()[1]
+        self._server = subprocess.Popen(
+            ["git", "daemon", "--export-all", f"--base-path={folder / 'served'}",
+             f"--listen={address}", f"--port={port}", "--reuseaddr"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.url = f"git://{address}:{port}/hello.git"
+
+    def push(self, **changes: tuple[str, str]) -> str:
+        """Commit whoami.py with texts replaced, on main; the commit."""
+        program = self._work / "whoami.py"
+        text = (ROOT / "apps/whoami/whoami.py").read_text()
+        for old, new in changes.values():
+            assert old in text
+            text = text.replace(old, new)
+        program.write_text(text)
+        self._git("add", "--all")
+        self._git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "change")
+        self._git("push", "-q", str(self._bare), "main")
+        return self._git("rev-parse", "HEAD").strip()
+
+    def close(self) -> None:
+        self._server.terminate()
+        self._server.wait(10)
+
+    def _git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self._work), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repository(cluster: Cluster, tmp_path: Path) -> Iterator[Repository]:
+    networks = json.loads(
+        subprocess.run(
+            ["docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}",
+             f"{cluster.name}-control-1"],
+            check=True, capture_output=True, text=True,
+        ).stdout
+    )  # fmt: skip
+    made = Repository(tmp_path, next(iter(networks.values()))["Gateway"])
+    yield made
+    made.close()
+
+
+def _application(cluster: Cluster) -> dict[str, Any]:
+    application: dict[str, Any] = cluster.status()["application"]
+    return application
+
+
+def _served(cluster: Cluster) -> set[str]:
+    """What the agents in service say of themselves."""
+    return {str(request("GET", f"{cluster.url}/")[1]).strip() for _ in range(20)}
+
+
+def test_releases_of_a_repository_come_and_go_under_load(
+    cluster: Cluster, repository: Repository
+) -> None:
+    cluster.run("scale", "2")
+    cluster.run("pause")
+    first = repository.push()
+    fibonacci = _application(cluster)
+    with SteadyClient(cluster.url, what=health) as steady:
+        print(cluster.run("deploy", f"{repository.url}#main").stdout[-300:])
+        assert _application(cluster)["name"] == "whoami"
+        assert _served(cluster) == set(cluster.in_service())
+        deployed = json.loads((cluster.folder / ".playground/deployed.json").read_text())
+        assert (deployed["commit"], deployed["previous"]) == (first, fibonacci["release"])
+        assert f"{repository.url}#main" in (cluster.folder / "cluster.yml").read_text()
+
+        # A release that never becomes ready is taken back, and the cluster keeps serving.
+        repository.push(ready=('elif path == "/ready":', 'elif path == "/never":'))
+        began = time.monotonic()
+        bad = cluster.run("deploy", check=False)
+        print(f"a bad release was taken back in {time.monotonic() - began:.0f} s")
+        assert bad.returncode != 0
+        assert "did not answer 200" in bad.stderr and "stays in force" in bad.stderr
+        assert _application(cluster)["release"] == deployed["release"]
+        assert len(cluster.in_service()) == 2
+        assert _served(cluster) == set(cluster.in_service())
+
+        # A reference that moved is a new release.
+        second = repository.push(text=('f"{self.server.node}\\n"', 'f"v2 {self.server.node}\\n"'))
+        cluster.run("deploy")
+        assert all(line.startswith("v2 ") for line in _served(cluster))
+        now = json.loads((cluster.folder / ".playground/deployed.json").read_text())
+        assert (now["commit"], now["previous"]) == (second, deployed["release"])
+        assert "nothing changed" in cluster.run("deploy").stdout
+
+        cluster.run("rollback")
+        assert _served(cluster) == set(cluster.in_service())
+        cluster.run("rollback")  # and once more: to the application before
+        assert _application(cluster)["release"] == fibonacci["release"]
+        assert "application_path: apps/fibonacci" in (cluster.folder / "cluster.yml").read_text()
+    print(f"{steady.requests} requests, {sum(steady.failures.values())} failed")
+    assert steady.failures == {}, steady.failures
+    assert steady.requests > 1000
+    unknown = cluster.run("rollback", "0123456789ab-012345", check=False)
+    assert unknown.returncode != 0 and "is not kept" in unknown.stderr
+    cluster.run("resume")
+    cluster.run("scale", "1")
+    assert request("POST", f"{cluster.url}/api/v1/fibonacci/calculate/7")[0] in (200, 409)
+    secrets = [path.read_text() for path in (cluster.folder / ".playground/secrets").iterdir()]
+    logs = "".join(p.read_text() for p in (cluster.folder / ".playground/logs").iterdir())
+    assert [secret for secret in secrets if secret.strip() in logs] == []
+
+
+def test_a_repository_that_is_not_there(cluster: Cluster, repository: Repository) -> None:
+    missing = cluster.run("deploy", f"{repository.url}.not", check=False)
+    assert missing.returncode != 0 and "Fetch the reference" in missing.stderr
+    odd = cluster.run("deploy", "https://me:secret@example.org/x.git", check=False)
+    assert odd.returncode == 2 and "has a password in it" in odd.stderr
+    assert "secret" not in odd.stderr + odd.stdout
+    assert _application(cluster)["name"] == "fibonacci"
