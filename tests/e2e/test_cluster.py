@@ -151,6 +151,10 @@ def test_load_scales_up_and_down_and_no_request_fails(cluster: Cluster) -> None:
     assert reason
 
 
+def test_the_application_keeps_its_contract_behind_the_load_balancer(cluster: Cluster) -> None:
+    assert "passed" in cluster.run("app", "check").stdout
+
+
 def test_scale_sets_the_number_of_agents(cluster: Cluster) -> None:
     with SteadyClient(cluster.url) as steady:
         cluster.run("scale", "2")

@@ -83,6 +83,11 @@ class Manifest(_Strict):
     health_path: UrlPath = "/health"
     ready_path: UrlPath = "/ready"
     migration_service: str | None = Field(None, pattern=r"^[a-zA-Z0-9][\w-]*$")
+    checks: RelativePath | None = Field(
+        None,
+        description="Folder of tests of its HTTP interface, relative to app.yml, for "
+        "./playground app check.",
+    )
     environment: dict[VariableName, DatastoreValue | Default | None] = Field(
         default_factory=dict,
         description="Variables it needs: a value of the datastore, a default, or nothing, which "

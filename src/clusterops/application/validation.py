@@ -96,6 +96,9 @@ def check_location(location: str, values: Mapping[str, object]) -> None:
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[Finding]:
+    if manifest.checks and not (folder / manifest.checks).is_dir():
+        text = f"checks: there is no folder {manifest.checks}"
+        yield Finding(Severity.WARNING, str(folder / "app.yml"), text)
     source = folder / manifest.source.path
     compose, dockerfile = manifest.compose_file, manifest.build.dockerfile
     for key, name in (("compose_file", compose), ("build.dockerfile", dockerfile)):

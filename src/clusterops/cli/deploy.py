@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clusterops.clients import server_manager
-from clusterops.config import load_config
+from clusterops import clients
+from clusterops.config import ClusterConfig, load_config
+from clusterops.errors import ClusterOpsError
 from clusterops.state import State, cluster_file, project_root
+
+if TYPE_CHECKING:
+    from clusterops.lifecycle.stages import Stages
+
+HOLDER = "site.yml"
+"""Who holds the scaler during a playbook: playbooks/tasks/hold_scaler.yml."""
 
 
 def deploy(
@@ -30,7 +38,6 @@ def deploy(
     cluster.yml names it.
     """
     from clusterops.application.validation import check_location
-    from clusterops.lifecycle.bring_up import provision
     from clusterops.lifecycle.stages import Stages
 
     state = State.beside(cluster_file())
@@ -38,10 +45,9 @@ def deploy(
     chosen = config.application_path if location is None else named_in_cluster_yml(location)
     config = config.model_copy(update={"application_path": chosen})
     check_location(chosen, config.application_env)
-    server_manager().cluster()
     stages = Stages()
     extra = {"application_path": chosen}
-    changes = provision(config, state, stages, "playbooks/deploy.yml", extra)
+    changes = _roll_out(config, state, stages, "playbooks/deploy.yml", extra)
     _keep(state, chosen, stages)
     stages.say(f"\n{_in_words(state)} {'is' if changes else 'was'} deployed.")
 
@@ -53,15 +59,13 @@ def rollback(
     ] = None,
 ) -> None:
     """Go back to a release that was in force before; the database stays as it is."""
-    from clusterops.lifecycle.bring_up import provision
     from clusterops.lifecycle.stages import Stages
 
     state = State.beside(cluster_file())
     config = load_config(state.cluster_file)
-    server_manager().cluster()
     stages = Stages()
     extra = {"release": release} if release else {}
-    provision(config, state, stages, "playbooks/rollback.yml", extra)
+    _roll_out(config, state, stages, "playbooks/rollback.yml", extra)
     if location := _deployed(state).get("location"):
         _keep(state, location, stages)
     stages.say(f"\n{_in_words(state)} is in force again; deploy releases what the source holds.")
@@ -83,7 +87,22 @@ def named_in_cluster_yml(location: str) -> str:
     return str(absolute)
 
 
-def _keep(state: State, location: str, stages: Any) -> None:
+def _roll_out(
+    config: ClusterConfig, state: State, stages: Stages, playbook: str, extra: dict[str, Any]
+) -> int:
+    """Run the playbook; whatever happens in it, the scaler goes on afterwards."""
+    from clusterops.lifecycle.bring_up import provision
+
+    cluster = clients.server_manager().cluster()
+    try:
+        return provision(config, state, stages, playbook, extra)
+    except ClusterOpsError:
+        with contextlib.suppress(ClusterOpsError):
+            clients.scaler(cluster).release(HOLDER)
+        raise
+
+
+def _keep(state: State, location: str, stages: Stages) -> None:
     from clusterops.lifecycle.cluster_file import set_key
 
     if set_key(state.cluster_file, "application_path", location):

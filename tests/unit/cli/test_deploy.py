@@ -2,10 +2,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from clusterops.cli.deploy import named_in_cluster_yml
+from clusterops import clients
+from clusterops.cli.deploy import deploy, named_in_cluster_yml
+from clusterops.errors import ClusterOpsError, NotRunningError
+from clusterops.lifecycle import bring_up
 from clusterops.state import project_root
 
 
@@ -27,3 +31,30 @@ def test_another_folder_is_named_whole(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_a_repository_is_named_as_it_is() -> None:
     assert named_in_cluster_yml("git://h/a.git#main") == "git://h/a.git#main"
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_scaler_goes_on_when_a_roll_out_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: bool
+) -> None:
+    released: list[str] = []
+
+    def release(holder: str) -> None:
+        if not answers:
+            raise NotRunningError("The scaler does not answer")
+        released.append(holder)
+
+    def fail(*_: object) -> int:
+        raise ClusterOpsError("agent-1: Build the image: no such base image")
+
+    monkeypatch.setenv("PLAYGROUND_CLUSTER_FILE", str(tmp_path / "cluster.yml"))
+    (tmp_path / "cluster.yml").write_text("application_path: apps/fibonacci\n")
+    manager = SimpleNamespace(cluster=dict)
+    monkeypatch.setattr(clients, "server_manager", lambda: manager)
+    monkeypatch.setattr(clients, "scaler", lambda _: SimpleNamespace(release=release))
+    monkeypatch.setattr(bring_up, "provision", fail)
+    with pytest.raises(ClusterOpsError, match="no such base image"):
+        deploy("apps/whoami")
+    assert released == (["site.yml"] if answers else [])
+    # A release that is not in force is not what cluster.yml names.
+    assert (tmp_path / "cluster.yml").read_text() == "application_path: apps/fibonacci\n"
