@@ -214,6 +214,11 @@ class ClusterConfig(BaseModel):
         description="Environment values for the application.",
         json_schema_extra={"additionalProperties": False},
     )
+    application_env_file: str = Field(
+        "",
+        description="File with more of them (NAME: value), for secrets: readable by its owner "
+        "alone, or encrypted with Ansible Vault. From the folder of cluster.yml.",
+    )
     application_git_key_file: str = Field(
         "", description="Private ssh key (deploy key) for git repositories; a file of this host."
     )

@@ -23,7 +23,9 @@ from typing import Any
 from clusterops.application.manifest import Manifest, load_manifest, resolve_environment
 from clusterops.application.source import application_folder
 from clusterops.application.validation import check_application
+from clusterops.application.values import given_values
 from clusterops.errors import ClusterOpsError, UsageError
+from clusterops.state import cluster_file
 
 IGNORED = {".git", ".venv", "node_modules", "__pycache__", ".pytest_cache", ".mypy_cache", ".env"}
 MAX_BYTES = 200 * 1024 * 1024
@@ -160,15 +162,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="clusterops.application.package")
     parser.add_argument("location", help="folder from the project's root, or URL[#REF]")
     parser.add_argument("--tree", type=Path, help="archive of the repository's files")
+    parser.add_argument("--env-file", default="", help="more values, from cluster.yml's folder")
     parser.add_argument("--commit", help="commit of the repository")
     parser.add_argument("--output", type=Path, required=True, help="folder for the archive")
     options = parser.parse_args(arguments)
     given = json.load(sys.stdin)
-    values = {
-        key: str(value).lower() if isinstance(value, bool) else str(value)
-        for key, value in given["values"].items()
-    }
     try:
+        values = given_values(given["values"], options.env_file, cluster_file().parent)
         with application_folder(options.location, options.tree) as folder:
             document = describe(folder, options.output, values, given["datastore"], options.commit)
         print(json.dumps(document))

@@ -19,6 +19,8 @@ from clusterops.application.manifest import (
     resolve_environment,
 )
 from clusterops.application.source import is_repository, parse_repository
+from clusterops.application.values import given_values
+from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.state import project_root
 
@@ -87,12 +89,16 @@ def check_application(folder: Path, values: Mapping[str, object]) -> Manifest:
     return manifest
 
 
-def check_location(location: str, values: Mapping[str, object]) -> None:
-    """Check what can be checked before a repository is cloned; see :func:`check_application`."""
-    if is_repository(location):
-        parse_repository(location)
+def check_configured(config: ClusterConfig, cluster_file: Path) -> None:
+    """Check the application of cluster.yml; see :func:`check_application`.
+
+    Of a repository only its address, and the values, can be checked before it is cloned.
+    """
+    values = given_values(config.application_env, config.application_env_file, cluster_file.parent)
+    if is_repository(config.application_path):
+        parse_repository(config.application_path)
     else:
-        check_application(project_root() / location, values)
+        check_application(project_root() / config.application_path, values)
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[Finding]:

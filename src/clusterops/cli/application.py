@@ -11,6 +11,7 @@ import typer
 from clusterops.application.source import is_repository
 from clusterops.application.template import write_application
 from clusterops.application.validation import Severity, validate
+from clusterops.application.values import given_values
 from clusterops.config import load_config
 from clusterops.errors import ExitCode, UsageError
 from clusterops.state import cluster_file, project_root
@@ -47,7 +48,10 @@ def validate_command(
     values = None
     if path is None:
         config = load_config(cluster_file())
-        path, values = _folder(config.application_path), config.application_env
+        path = _folder(config.application_path)
+        values = given_values(
+            config.application_env, config.application_env_file, cluster_file().parent
+        )
     found = validate(path, values)
     for finding in found:
         print(f"{finding.severity:8} {finding}")

@@ -37,14 +37,14 @@ def deploy(
     A release that does not become ready is taken back everywhere. Once an application is released,
     cluster.yml names it.
     """
-    from clusterops.application.validation import check_location
+    from clusterops.application.validation import check_configured
     from clusterops.lifecycle.stages import Stages
 
     state = State.beside(cluster_file())
     config = load_config(state.cluster_file)
     chosen = config.application_path if location is None else named_in_cluster_yml(location)
     config = config.model_copy(update={"application_path": chosen})
-    check_location(chosen, config.application_env)
+    check_configured(config, state.cluster_file)
     stages = Stages()
     extra = {"application_path": chosen}
     changes = _roll_out(config, state, stages, "playbooks/deploy.yml", extra)

@@ -51,7 +51,7 @@ def vagrant(
 
 def _prepare(config: ClusterConfig, state: State, provider: str) -> None:
     """Everything that machines need before there is one; fails before one is made."""
-    from clusterops.application.validation import check_location
+    from clusterops.application.validation import check_configured
     from clusterops.lifecycle import bring_up
     from clusterops.lifecycle.provider import settled
     from clusterops.lifecycle.stages import Stages
@@ -64,7 +64,7 @@ def _prepare(config: ClusterConfig, state: State, provider: str) -> None:
     if config.cluster_provider == "docker":
         bring_up.prepare(config, state, Stages())
     else:
-        check_location(config.application_path, config.application_env)
+        check_configured(config, state.cluster_file)
         ensure_identity(state)
         state.record_provider(provider)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clusterops.application.validation import check_location
+from clusterops.application.validation import check_configured
 from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.lifecycle import manager_process, own_engine, provisioning
@@ -24,7 +24,7 @@ def prepare(config: ClusterConfig, state: State, stages: Stages) -> bool:
         config: with the cluster's provider settled.
     """
     _refuse_renaming(config, state)
-    check_location(config.application_path, config.application_env)
+    check_configured(config, state.cluster_file)
     changed = False
     if config.cluster_provider == "docker":
         changed |= _container_engine(state, stages)
