@@ -48,6 +48,11 @@ class Repository:
         return "localhost" if self.url.startswith("file://") else "control"
 
     @property
+    def over_ssh(self) -> bool:
+        """Whether keys and known hosts are needed."""
+        return self.url.startswith("ssh://") or not _URL.match(self.url)
+
+    @property
     def key(self) -> str:
         """A folder's name for it."""
         stem = re.sub(r"[^A-Za-z0-9]+", "-", self.url.rstrip("/").rpartition("/")[2])[:40]

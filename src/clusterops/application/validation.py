@@ -18,7 +18,7 @@ from clusterops.application.manifest import (
     read_manifest,
     resolve_environment,
 )
-from clusterops.application.source import is_repository, parse_repository
+from clusterops.application.source import is_repository, repository_of
 from clusterops.application.values import given_values
 from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
@@ -95,10 +95,23 @@ def check_configured(config: ClusterConfig, cluster_file: Path) -> None:
     Of a repository only its address, and the values, can be checked before it is cloned.
     """
     values = given_values(config.application_env, config.application_env_file, cluster_file.parent)
-    if is_repository(config.application_path):
-        parse_repository(config.application_path)
-    else:
+    if not is_repository(config.application_path):
         check_application(project_root() / config.application_path, values)
+    repository = repository_of(config.application_path)
+    if repository and repository.over_ssh:
+        _check_ssh_files(config, repository.url)
+
+
+def _check_ssh_files(config: ClusterConfig, url: str) -> None:
+    needed = {"application_git_known_hosts_file": config.application_git_known_hosts_file}
+    if config.application_git_key_file:
+        needed["application_git_key_file"] = config.application_git_key_file
+    for key, name in needed.items():
+        if not Path(name).expanduser().is_file():
+            raise UsageError(
+                f"{key}: there is no file {name}, which {url} needs",
+                remedy="ssh-keyscan makes a known hosts file; compare its keys with the server's",
+            )
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[Finding]:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from clusterops.application.validation import Severity, check_application, validate
+from clusterops.application.validation import (
+    Severity,
+    check_application,
+    check_configured,
+    validate,
+)
+from clusterops.config import ClusterConfig
 from clusterops.errors import UsageError
 from clusterops.state import project_root
 
@@ -140,3 +146,22 @@ def test_values_are_asked_for_where_cluster_yml_is_known(app: Path) -> None:
 
 def test_a_folder_without_an_app_yml(tmp_path: Path) -> None:
     assert errors(tmp_path) == ["app.yml: not found"]
+
+
+def test_a_repository_over_ssh_needs_known_hosts_and_its_key(tmp_path: Path) -> None:
+    known, key = tmp_path / "known_hosts", tmp_path / "key"
+    config = ClusterConfig(
+        application_path="git@example.org:team/shop.git#main",
+        application_git_known_hosts_file=str(known),
+        application_git_key_file=str(key),
+    )
+    with pytest.raises(UsageError, match="application_git_known_hosts_file: there is no file"):
+        check_configured(config, tmp_path / "cluster.yml")
+    known.touch()
+    with pytest.raises(UsageError, match="application_git_key_file: there is no file"):
+        check_configured(config, tmp_path / "cluster.yml")
+    key.touch()
+    check_configured(config, tmp_path / "cluster.yml")
+    other = config.model_copy(update={"application_path": "https://example.org/shop.git"})
+    key.unlink()
+    check_configured(other, tmp_path / "cluster.yml")
