@@ -216,7 +216,7 @@ def test_a_wrong_password_is_an_error(
 ) -> None:
     guarded = start_web_service(virtualbox, "VBoxAuth", 18084)
     options = {"web_service_url": guarded, "web_service_user": "sam"}
-    # The library is a setting of the whole VirtualBox, which the service may change after it listens.
+    # The library is a setting of all of VirtualBox, which the service may change after it listens.
     for _ in range(10):
         done = ansible.run(
             {**options, "web_service_password": "pot-ato"},
