@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job, end to end. The tests of this file run in order on one cluster."""
+"""The main job, end to end. These tests, then test_deploy and test_down, run on one cluster."""
 
 from __future__ import annotations
 
@@ -206,20 +206,6 @@ def test_the_warm_pool_has_the_next_agent_prepared(cluster: Cluster) -> None:
     cluster.run("scale", "1")
 
 
-def test_down_leaves_nothing(cluster: Cluster) -> None:
-    cluster.run("down")
-    label = f"label=clusterops.cluster={cluster.name}"
-    for listing in (["ps", "-a"], ["volume", "ls"], ["network", "ls"]):
-        left = _docker(*listing, "--quiet", "--filter", label)
-        assert left == "", f"docker {' '.join(listing)}: {left}"
-    assert cluster.name not in _docker("images", "--format", "{{.Repository}}")
-    assert cluster.name not in _docker("network", "ls", "--format", "{{.Name}}")
-    assert not (cluster.folder / ".playground").exists()
-    again = cluster.run("down")
-    assert "nothing to remove" in again.stdout
-    assert cluster.run("status", check=False).returncode == 3
-
-
 def _prepared(agent: str) -> bool:
     """Whether the scaler's last action with an agent was to prepare it."""
     _, body, _ = request("GET", "http://127.0.0.1:19000/api/v1/events?kind=finished")
@@ -233,9 +219,3 @@ def _running_agents(cluster: Cluster) -> list[str]:
         for node in cluster.status()["nodes"]
         if node["role"] == "agent" and node["state"] == "running"
     ]
-
-
-def _docker(*arguments: str) -> str:
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, check=True
-    ).stdout.strip()
