@@ -31,7 +31,7 @@ def run_checks(suite: Path, url: str) -> bool:
         ) from error
     command = [
         sys.executable,
-        *("-m", "pytest", str(suite), "-p", __name__, "-p", "no:cacheprovider"),
+        *("-m", "pytest", str(suite), "-p", __name__, "-p", "no:cacheprovider", "-p", "no:asyncio"),
         # The suite's own folder, whatever the project's tests are configured to do.
         *("--config-file=/dev/null", f"--rootdir={suite}", "--import-mode=importlib"),
         *("--verbose", "--no-header", "--tb=short", f"--application-url={url}"),
