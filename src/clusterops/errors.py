@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -50,3 +54,18 @@ class CommandError(ClusterOpsError):
         self.command = command
         self.code = code
         self.stderr = stderr
+
+
+def print_document(make: Callable[[], Any]) -> int:
+    """Print what a playbook asks a module for, one JSON document, or one line on standard error.
+
+    Returns:
+        the exit code of the module.
+    """
+    try:
+        document = make()
+    except ClusterOpsError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    print(json.dumps(document))
+    return int(ExitCode.DONE)

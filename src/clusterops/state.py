@@ -124,7 +124,12 @@ class State:
 
 
 def write_private(path: Path, text: str, *, exclusive: bool = False) -> None:
-    """Write a 0600 file so that a reader sees the old text or the new, never a part.
+    """Write a 0600 file; see :func:`write_whole`."""
+    write_whole(path, text, 0o600, exclusive=exclusive)
+
+
+def write_whole(path: Path, text: str, mode: int, *, exclusive: bool = False) -> None:
+    """Write a file so that a reader sees the old text or the new, never a part.
 
     With ``exclusive`` a file that is already there wins.
     """
@@ -135,6 +140,7 @@ def write_private(path: Path, text: str, *, exclusive: bool = False) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        temporary.chmod(mode)
         if exclusive:
             try:
                 os.link(temporary, path)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clusterops.application.values import as_text
 from clusterops.config import VariableName
 from clusterops.errors import UsageError
 
@@ -168,7 +169,7 @@ def resolve_environment(
         if name in environment:
             continue
         if isinstance(value, Default):
-            environment[name] = _text(value.default)
+            environment[name] = as_text(value.default)
         elif value is not None and value in datastore:
             environment[name] = datastore[value]
         else:
@@ -186,7 +187,3 @@ def resolve_environment(
             remedy="an environment file cannot hold that; encode the value, for example in Base64",
         )
     return environment
-
-
-def _text(value: str | int | float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -24,7 +24,7 @@ from clusterops.application.manifest import Manifest, load_manifest, resolve_env
 from clusterops.application.source import application_folder
 from clusterops.application.validation import check_application
 from clusterops.application.values import given_values
-from clusterops.errors import ClusterOpsError, UsageError
+from clusterops.errors import UsageError, print_document
 from clusterops.state import cluster_file
 
 IGNORED = {".git", ".venv", "node_modules", "__pycache__", ".pytest_cache", ".mypy_cache", ".env"}
@@ -167,15 +167,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder for the archive")
     options = parser.parse_args(arguments)
     given = json.load(sys.stdin)
-    try:
+
+    def document() -> dict[str, Any]:
         values = given_values(given["values"], options.env_file, cluster_file().parent)
         with application_folder(options.location, options.tree) as folder:
-            document = describe(folder, options.output, values, given["datastore"], options.commit)
-        print(json.dumps(document))
-    except ClusterOpsError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    return 0
+            return describe(folder, options.output, values, given["datastore"], options.commit)
+
+    return print_document(document)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import json
 import re
 import shutil
 import sys
@@ -24,7 +23,7 @@ from urllib.parse import urlsplit
 
 from clusterops.application._archives import UnsafeArchive, extract
 from clusterops.application.manifest import load_manifest
-from clusterops.errors import ClusterOpsError, UsageError
+from clusterops.errors import UsageError, print_document
 from clusterops.state import project_root
 
 CLONE = "source"
@@ -155,6 +154,7 @@ def describe(location: str, tree: Path | None) -> dict[str, Any]:
     clone = repository and {
         **asdict(repository),
         "cloned_on": repository.cloned_on,
+        "over_ssh": repository.over_ssh,
         "key": repository.key,
     }
     return {"name": name, "repository": clone}
@@ -165,12 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("location", help="folder from the project's root, or URL[#REF]")
     parser.add_argument("--tree", type=Path, help="archive of the repository's files")
     options = parser.parse_args(arguments)
-    try:
-        print(json.dumps(describe(options.location, options.tree)))
-    except ClusterOpsError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    return 0
+    return print_document(lambda: describe(options.location, options.tree))
 
 
 if __name__ == "__main__":

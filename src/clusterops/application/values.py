@@ -33,7 +33,7 @@ def given_values(env: Mapping[str, object], env_file: str, folder: Path) -> dict
     if env_file:
         path = folder / Path(env_file).expanduser()
         values |= _mapping(path, _read(path))
-    return {name: _text(value) for name, value in values.items()}
+    return {name: as_text(value) for name, value in values.items()}
 
 
 def _read(path: Path) -> str:
@@ -98,5 +98,6 @@ def _mapping(path: Path, text: str) -> dict[str, Any]:
     return data
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value as an environment variable holds it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

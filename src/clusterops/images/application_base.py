@@ -10,14 +10,13 @@ on a host without a container engine, whose machines are virtual.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from clusterops.engine import connect
 from clusterops.engine_names import CLUSTER_LABEL, SUITE, image_tag
-from clusterops.errors import ClusterOpsError
+from clusterops.errors import ClusterOpsError, print_document
 from clusterops.images.base import OFFICIAL_IMAGE, Progress, ensure_base
 from clusterops.images.build import Recipe, ensure_image, image_id
 from clusterops.images.host_context import build_files
@@ -100,18 +99,16 @@ def main(arguments: list[str] | None = None) -> int:
     def progress(line: str) -> None:
         print(line, file=sys.stderr)
 
-    try:
+    def document() -> dict[str, str | None]:
         client = _engine()
         name, archive = (
             provide(client, options.image, options.cluster, options.output, progress)
             if client
             else (options.image, None)
         )
-    except ClusterOpsError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    print(json.dumps({"image": name, "archive": str(archive) if archive else None}))
-    return 0
+        return {"image": name, "archive": str(archive) if archive else None}
+
+    return print_document(document)
 
 
 if __name__ == "__main__":

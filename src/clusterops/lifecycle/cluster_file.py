@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 
 import yaml
 
 from clusterops.config import load_config, parse_config
 from clusterops.errors import UsageError
+from clusterops.state import write_whole
 
 
 def with_key(text: str, key: str, value: str) -> str:
@@ -53,11 +52,7 @@ def set_key(path: Path, key: str, value: str) -> bool:
     if not fits:
         raise UsageError(f"{path}: {key} cannot be changed in this file", remedy=remedy)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(changed)
-        Path(temporary).chmod(path.stat().st_mode & 0o777)
-        Path(temporary).replace(path)
+        write_whole(path, changed, path.stat().st_mode & 0o777)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}", remedy=remedy) from error
     return True
