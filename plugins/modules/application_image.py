@@ -11,7 +11,8 @@ short_description: Build an application's image once and push it to the cluster'
 description:
   - Builds the image of an application from an archive of its source with the local container
     engine, and pushes it to a registry under a tag made from its content.
-  - An image that the registry already has is never built again.
+  - An image that the registry already has is never built again. One that was pushed does not stay
+    on the managed node; the layers of its build do, up to 4 GB of them.
 version_added: 0.1.0
 author:
   - Cluster Operations Playground contributors (@clusterops)
@@ -86,12 +87,10 @@ built:
   type: bool
 """
 
-import http.client
+import json
 import os
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.clusterops.playground.plugins.module_utils._archives import (
@@ -102,35 +101,33 @@ from ansible_collections.clusterops.playground.plugins.module_utils._commands im
     CommandFailed,
     Commands,
 )
-
-MANIFEST_TYPES = ", ".join(
-    (
-        "application/vnd.docker.distribution.manifest.v2+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.oci.image.index.v1+json",
-    )
+from ansible_collections.clusterops.playground.plugins.module_utils._registry import (
+    Registry,
+    RegistryError,
 )
 
+BUILD_CACHE = "4GB"
+"""What ``docker builder prune`` leaves of the layers of earlier builds."""
 
-def registry_digest(registry: str, repository: str, tag: str, timeout_s: float = 5) -> str | None:
-    """Digest of a tag in the registry, or nothing when the registry does not have it.
 
-    Raises:
-        CommandFailed: the registry cannot be reached.
-    """
-    url = f"http://{registry}/v2/{repository}/manifests/{tag}"
-    request = urllib.request.Request(url, method="HEAD", headers={"Accept": MANIFEST_TYPES})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def archived_image_id(path: str) -> str | None:
+    """Id of the image in an archive made by ``docker save``; nothing where it does not tell."""
     try:
-        with opener.open(request, timeout=timeout_s) as answer:
-            return answer.headers["Docker-Content-Digest"]
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            return None
-        raise CommandFailed(f"the registry {registry} answered {error.code}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise CommandFailed(f"the registry {registry} cannot be reached: {error}") from error
+        with tarfile.open(path) as archive:
+            stream = archive.extractfile("manifest.json")
+            config = json.load(stream)[0]["Config"] if stream else ""
+    except (KeyError, ValueError, IndexError):
+        return None
+    return "sha256:" + config.rpartition("/")[2].removesuffix(".json")
+
+
+def load_base(commands: Commands, image: str, archive: str) -> None:
+    """Have the base image as it is in the archive; one of the same name may be an older one."""
+    code, stdout, _err = commands.run(
+        "docker", "image", "inspect", "--format={{.Id}}", image, check=False
+    )
+    if code != 0 or stdout.strip() != archived_image_id(archive):
+        commands.run("docker", "load", "--input", archive)
 
 
 def build_command(params: dict, folder: str, image: str) -> list[str]:
@@ -153,16 +150,17 @@ def build_command(params: dict, folder: str, image: str) -> list[str]:
 
 
 def build_and_push(commands: Commands, params: dict, image: str) -> None:
-    """Load the base image if it is missing, build, push."""
-    base, archive = params["base_image"], params["base_archive"]
-    if base and archive:
-        code, _out, _err = commands.run("docker", "image", "inspect", base, check=False)
-        if code != 0:
-            commands.run("docker", "load", "--input", archive)
+    """Build, push, and keep nothing here but the layers that later builds may use again."""
+    if params["base_image"] and params["base_archive"]:
+        load_base(commands, params["base_image"], params["base_archive"])
     with tempfile.TemporaryDirectory(prefix="application-image-") as folder:
         extract(params["archive"], folder)
         commands.run(*build_command(params, folder, image), DOCKER_BUILDKIT="1")
     commands.run("docker", "push", "--quiet", image)
+    commands.run("docker", "rmi", image, check=False)
+    commands.run(
+        "docker", "builder", "prune", "--force", f"--keep-storage={BUILD_CACHE}", check=False
+    )
 
 
 def main() -> None:
@@ -185,15 +183,16 @@ def main() -> None:
     params = module.params
     repository = f"apps/{params['name']}"
     tagged = f"{params['registry']}/{repository}:{params['tag']}"
+    registry = Registry(params["registry"])
     try:
-        digest = registry_digest(params["registry"], repository, params["tag"])
+        digest = registry.digest(repository, params["tag"])
         missing = digest is None
         if missing and not module.check_mode:
             build_and_push(Commands(module), params, tagged)
-            digest = registry_digest(params["registry"], repository, params["tag"])
+            digest = registry.digest(repository, params["tag"])
             if digest is None:
                 module.fail_json(msg=f"the registry does not have {tagged} after the push")
-    except (CommandFailed, UnsafeArchive, OSError, tarfile.TarError) as error:
+    except (CommandFailed, RegistryError, UnsafeArchive, OSError, tarfile.TarError) as error:
         module.fail_json(msg=f"image of application {params['name']}: {error}")
     image = f"{params['registry']}/{repository}@{digest}" if digest else ""
     module.exit_json(changed=missing, built=missing and not module.check_mode, image=image)

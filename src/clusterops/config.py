@@ -44,6 +44,7 @@ IPv4Network24 = Annotated[
     str, Field(pattern=r"^\d+\.\d+\.\d+\.0/24$"), AfterValidator(_ipv4_network)
 ]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+NonEmpty = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 PolicyEntry = Annotated[
@@ -218,6 +219,16 @@ class ClusterConfig(BaseModel):
         "",
         description="File with more of them (NAME: value), for secrets: readable by its owner "
         "alone, or encrypted with Ansible Vault. From the folder of cluster.yml.",
+    )
+    application_repositories: dict[str, NonEmpty] = Field(
+        default_factory=dict,
+        description="URL[#REF] to clone instead of the repository that an application's app.yml "
+        "names (source.git), such as a mirror or a fork, by the application's name.",
+    )
+    application_base_images: dict[str, NonEmpty] = Field(
+        default_factory=dict,
+        description="Image to build on instead of the base image that an app.yml names, such as "
+        "the same one in a registry of one's own, by the name of that image.",
     )
     application_git_key_file: str = Field(
         "", description="Private ssh key (deploy key) for git repositories; a file of this host."

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import ROOT, Cluster, request
+from tests.e2e.cluster import ROOT, Cluster, request, wait_for
 from tests.e2e.steady_client import SteadyClient
 
 pytestmark = pytest.mark.e2e
@@ -64,8 +64,8 @@ class Repository:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture
-def repository(cluster: Cluster, tmp_path: Path) -> Iterator[Repository]:
+def _network(cluster: Cluster) -> dict[str, str]:
+    """The control node's place in the cluster's network, as the engine tells it."""
     networks = json.loads(
         subprocess.run(
             ["docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}",
@@ -73,9 +73,34 @@ def repository(cluster: Cluster, tmp_path: Path) -> Iterator[Repository]:
             check=True, capture_output=True, text=True,
         ).stdout
     )  # fmt: skip
-    made = Repository(tmp_path, next(iter(networks.values()))["Gateway"])
+    return next(iter(networks.values()))  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def repository(cluster: Cluster, tmp_path: Path) -> Iterator[Repository]:
+    made = Repository(tmp_path, _network(cluster)["Gateway"])
     yield made
     made.close()
+
+
+def _over_ssh(cluster: Cluster, repository: Repository, folder: Path) -> str:
+    """The same repository, private: an account on the control node, and a deploy key for it."""
+    key = folder / "deploy-key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    public = key.with_suffix(".pub").read_text().strip()
+    cluster.on(
+        "control-1",
+        "set -eu; useradd --create-home --password '*' --shell /usr/bin/git-shell git; "
+        f"cd /home/git; git clone --quiet --bare {repository.url} hello.git; "
+        f"mkdir -m 700 .ssh; echo '{public}' >.ssh/authorized_keys; chown -R git: .",
+    )
+    address = _network(cluster)["IPAddress"]
+    host_key = cluster.on("control-1", "cat /etc/ssh/ssh_host_ed25519_key.pub")
+    (folder / "known_hosts").write_text(f"{address} {host_key}")
+    with (cluster.folder / "cluster.yml").open("a") as settings:
+        settings.write(f"application_git_key_file: {key}\n")
+        settings.write(f"application_git_known_hosts_file: {folder / 'known_hosts'}\n")
+    return f"ssh://git@{address}/home/git/hello.git"
 
 
 def _application(cluster: Cluster) -> dict[str, Any]:
@@ -88,11 +113,18 @@ def _served(cluster: Cluster) -> set[str]:
     return {str(request("GET", f"{cluster.url}/")[1]).strip() for _ in range(20)}
 
 
+def _images(cluster: Cluster) -> int:
+    """How many images of whoami the registry has."""
+    address = _network(cluster)["IPAddress"]
+    answer = cluster.on("control-1", f"curl -s http://{address}:5001/v2/apps/whoami/tags/list")
+    return len(json.loads(answer)["tags"])
+
+
 def test_releases_of_a_repository_come_and_go_under_load(
-    cluster: Cluster, repository: Repository
+    cluster: Cluster, repository: Repository, tmp_path: Path
 ) -> None:
-    cluster.run("scale", "2")
     cluster.run("pause")
+    assert cluster.in_service() == ["agent-1"]
     first = repository.push()
     fibonacci = _application(cluster)
     with SteadyClient(cluster.url, what=health) as steady:
@@ -102,6 +134,9 @@ def test_releases_of_a_repository_come_and_go_under_load(
         deployed = json.loads((cluster.folder / ".playground/deployed.json").read_text())
         assert (deployed["commit"], deployed["previous"]) == (first, fibonacci["release"])
         assert f"{repository.url}#main" in (cluster.folder / "cluster.yml").read_text()
+        # Another agent served while the only one changed, and is not needed any more.
+        wait_for("one agent again", lambda: cluster.in_service() == ["agent-1"], 90)
+        cluster.run("scale", "2")
 
         # A release that never becomes ready is taken back, and the cluster keeps serving.
         repository.push(ready=('elif path == "/ready":', 'elif path == "/never":'))
@@ -114,13 +149,15 @@ def test_releases_of_a_repository_come_and_go_under_load(
         assert len(cluster.in_service()) == 2
         assert _served(cluster) == set(cluster.in_service())
 
-        # A reference that moved is a new release.
+        # A reference that moved is a new release; this time from a private repository.
         second = repository.push(text=('f"{self.server.node}\\n"', 'f"v2 {self.server.node}\\n"'))
-        cluster.run("deploy")
+        private = _over_ssh(cluster, repository, tmp_path)
+        cluster.run("deploy", private)
         assert all(line.startswith("v2 ") for line in _served(cluster))
         now = json.loads((cluster.folder / ".playground/deployed.json").read_text())
         assert (now["commit"], now["previous"]) == (second, deployed["release"])
         assert "nothing changed" in cluster.run("deploy").stdout
+        assert _images(cluster) == 2  # that of the bad release is gone
 
         cluster.run("rollback")
         assert _served(cluster) == set(cluster.in_service())

@@ -14,12 +14,12 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
+from clusterops.application.indexes import npmrc, pip_conf
 from clusterops.application.manifest import Manifest, load_manifest, resolve_environment
 from clusterops.application.source import application_folder
 from clusterops.application.validation import check_application
@@ -119,7 +119,7 @@ def describe(
         "archive": str(archive),
         "compose": (source / manifest.compose_file).read_text(encoding="utf-8"),
         "env": environment,
-        "pip_conf": pip_conf(),
+        "indexes": {"pip_conf": pip_conf(), "npmrc": npmrc()},
         "proxies": {
             name: os.environ[variant]
             for name in PROXY_VARIABLES
@@ -134,28 +134,6 @@ def _application(manifest: Manifest) -> dict[str, Any]:
         key: getattr(manifest, key)
         for key in ("name", "port", "health_path", "ready_path", "migration_service")
     }
-
-
-def pip_conf() -> str:
-    """The host's own Python package indexes, for builds; only those that a node can reach."""
-    lines = []
-    for key in ("index-url", "extra-index-url", "trusted-host"):
-        result = subprocess.run(  # noqa: S603 - fixed program, no shell
-            [sys.executable, "-m", "pip", "config", "get", f"global.{key}"],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=30,
-        )
-        variable = os.environ.get("PIP_" + key.upper().replace("-", "_"), "")
-        words = [
-            word
-            for word in (variable or result.stdout).split()
-            if key == "trusted-host" or word.startswith(("http://", "https://"))
-        ]
-        if words:
-            lines.append(f"{key} = " + "\n    ".join(words))
-    return "\n".join(["[global]", *lines]) + "\n" if lines else ""
 
 
 def main(arguments: list[str] | None = None) -> int:

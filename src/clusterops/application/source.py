@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where an application comes from: a folder here, or a git repository that is cloned for a build.
 
-``python -m clusterops.application.source LOCATION [--tree TAR]`` prints one JSON document: the
-application's name (null before the repository that holds its app.yml is cloned) and what to clone.
+``python -m clusterops.application.source LOCATION [--tree TAR] [--repositories JSON]`` prints one
+JSON document: the application's name (null before the repository that holds its app.yml is cloned)
+and what to clone.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -88,16 +90,22 @@ def parse_repository(location: str) -> Repository:
     return Repository(url, ref or "HEAD")
 
 
-def repository_of(location: str) -> Repository | None:
+def repository_of(location: str, instead: Mapping[str, str]) -> Repository | None:
     """What has to be cloned to build the application at ``location``.
+
+    Args:
+        instead: application_repositories of cluster.yml, ``URL[#REF]`` by application.
 
     Raises:
         UsageError: see :func:`parse_repository` and :func:`load_manifest`.
     """
     if is_repository(location):
         return parse_repository(location)
-    source = load_manifest(project_root() / location).source
-    return parse_repository(f"{source.git}#{source.ref}") if source.git else None
+    manifest = load_manifest(project_root() / location)
+    source = manifest.source
+    if not source.git:
+        return None
+    return parse_repository(instead.get(manifest.name, f"{source.git}#{source.ref}"))
 
 
 @contextlib.contextmanager
@@ -138,9 +146,9 @@ def _unpack(tree: Path, folder: Path) -> None:
         raise UsageError(f"{tree}: cannot be unpacked: {error}") from error
 
 
-def describe(location: str, tree: Path | None) -> dict[str, Any]:
+def describe(location: str, tree: Path | None, instead: Mapping[str, str]) -> dict[str, Any]:
     """The name of the application and what has to be cloned for it."""
-    repository = repository_of(location)
+    repository = repository_of(location, instead)
     name = None
     if tree is not None or not is_repository(location):
         with application_folder(location, tree) as folder:
@@ -164,8 +172,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="clusterops.application.source")
     parser.add_argument("location", help="folder from the project's root, or URL[#REF]")
     parser.add_argument("--tree", type=Path, help="archive of the repository's files")
+    parser.add_argument(
+        "--repositories", type=json.loads, default={}, help="to clone instead, by application"
+    )
     options = parser.parse_args(arguments)
-    return print_document(lambda: describe(options.location, options.tree))
+    return print_document(lambda: describe(options.location, options.tree, options.repositories))
 
 
 if __name__ == "__main__":

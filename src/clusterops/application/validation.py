@@ -97,7 +97,7 @@ def check_configured(config: ClusterConfig, cluster_file: Path) -> None:
     values = given_values(config.application_env, config.application_env_file, cluster_file.parent)
     if not is_repository(config.application_path):
         check_application(project_root() / config.application_path, values)
-    repository = repository_of(config.application_path)
+    repository = repository_of(config.application_path, config.application_repositories)
     if repository and repository.over_ssh:
         _check_ssh_files(config, repository.url)
 

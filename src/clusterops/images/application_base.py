@@ -22,7 +22,7 @@ from clusterops.images.build import Recipe, ensure_image, image_id
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
 
-STAND_INS = {"python:3.13-slim": "python"}
+STAND_INS = {"python:3.13-slim": "python", "node:20-slim": "nodejs"}
 """Official image -> folder in images/ that builds an equal from the distribution's archive."""
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,6 @@ from clusterops.application import package
 from clusterops.errors import UsageError
 
 DATASTORE = {"datastore.postgres_url": "postgresql://db"}
-
-
-@pytest.fixture(autouse=True)
-def _host_without_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """pip's configuration of the host, as a dictionary that starts empty."""
-    settings: dict[str, str] = {}
-
-    def pip(command: list[str], **_: Any) -> Any:
-        value = settings.get(command[-1].removeprefix("global."))
-        return subprocess.CompletedProcess(command, 0 if value else 1, value or "", "")
-
-    monkeypatch.setattr(package.subprocess, "run", pip)
-    for name in list(os.environ):
-        if name.startswith("PIP_") or name.lower() in package.PROXY_VARIABLES:
-            monkeypatch.delenv(name)
-    return settings
 
 
 def names(archive: Path) -> list[str]:
@@ -133,20 +116,7 @@ def test_the_description_has_what_the_playbooks_need(app: Path, tmp_path: Path) 
     assert answer["compose"] == (app / "compose.yml").read_text()
     assert answer["env"]["POSTGRES_URL"] == "postgresql://db"
     assert Path(answer["archive"]).is_file()
-    assert (answer["pip_conf"], answer["proxies"]) == ("", {})
-
-
-def test_package_indexes_that_a_node_can_reach(
-    _host_without_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _host_without_settings["index-url"] = "http://index.example/simple\n"
-    _host_without_settings["extra-index-url"] = "file:///srv/wheels\n"
-    _host_without_settings["trusted-host"] = "index.example\n"
-    assert package.pip_conf() == (
-        "[global]\nindex-url = http://index.example/simple\ntrusted-host = index.example\n"
-    )
-    monkeypatch.setenv("PIP_INDEX_URL", "http://other.example/simple")
-    assert "index-url = http://other.example/simple" in package.pip_conf()
+    assert (answer["indexes"], answer["proxies"]) == ({"pip_conf": "", "npmrc": ""}, {})
 
 
 def test_proxies_of_the_host(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,8 @@ def test_repositories_of_one_name_have_folders_of_their_own() -> None:
 
 def test_a_repository_is_the_applications_folder(tmp_path: Path) -> None:
     archive = tree(tmp_path, app_yml=APP, Dockerfile="FROM scratch\n")
-    assert source.describe(URL, None)["name"] is None
-    assert source.describe(URL, archive)["name"] == "shop"
+    assert source.describe(URL, None, {})["name"] is None
+    assert source.describe(URL, archive, {})["name"] == "shop"
     with source.application_folder(URL, archive) as folder:
         assert sorted(path.name for path in folder.iterdir()) == ["Dockerfile", "app.yml"]
     assert not folder.exists()
@@ -86,7 +86,7 @@ def test_a_repository_beside_the_applications_folder(tmp_path: Path) -> None:
     local.mkdir()
     (local / "app.yml").write_text(APP + f"source: {{git: '{URL}', ref: v3}}\n")
     (local / "Dockerfile").write_text("FROM scratch\nCOPY source/ .\n")
-    described = source.describe(str(local), None)
+    described = source.describe(str(local), None, {})
     assert described["name"] == "shop"
     assert (described["repository"]["url"], described["repository"]["ref"]) == (URL, "v3")
     archive = tree(tmp_path, server_js="// it\n")
@@ -97,10 +97,20 @@ def test_a_repository_beside_the_applications_folder(tmp_path: Path) -> None:
     assert not (local / "source").exists()
 
 
+def test_another_repository_instead_of_the_one_that_an_app_yml_names(tmp_path: Path) -> None:
+    (tmp_path / "app.yml").write_text(APP + f"source: {{git: '{URL}', ref: v3}}\n")
+    instead = {"shop": "git://mirror.example/shop.git#v4", "other": "git://mirror.example/x.git"}
+    repository = source.repository_of(str(tmp_path), instead)
+    assert repository == source.Repository("git://mirror.example/shop.git", "v4")
+    assert source.repository_of("apps/whoami", {"whoami": "git://mirror.example/x.git"}) is None
+    with pytest.raises(UsageError, match="not the URL"):
+        source.repository_of(str(tmp_path), {"shop": "ftp://mirror.example"})
+
+
 def test_a_repository_that_names_another(tmp_path: Path) -> None:
     archive = tree(tmp_path, app_yml=APP + f"source: {{git: '{URL}'}}\n")
     with pytest.raises(UsageError, match="is a repository already"):
-        source.describe(URL, archive)
+        source.describe(URL, archive, {})
 
 
 def test_files_that_would_leave_the_folder_are_refused(tmp_path: Path) -> None:
@@ -108,7 +118,7 @@ def test_files_that_would_leave_the_folder_are_refused(tmp_path: Path) -> None:
     with tarfile.open(path, "w") as archive:
         archive.addfile(tarfile.TarInfo("../outside"))
     with pytest.raises(UsageError, match="cannot be unpacked"):
-        source.describe(URL, path)
+        source.describe(URL, path, {})
 
 
 def test_errors_name_the_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import tarfile
-import urllib.error
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ class FakeEngine:
     """A container engine and a registry; stands for Commands."""
 
     def __init__(self) -> None:
-        self.images: set[str] = set()
+        self.images: dict[str, str] = {}
         self.registry: set[str] = set()
         self.calls: list[list[str]] = []
         self.sources: list[str] = []
@@ -41,21 +39,21 @@ class FakeEngine:
         elif argv[1] == "push":
             self.registry.add(argv[-1])
         elif argv[1:3] == ("image", "inspect"):
-            return (0 if argv[3] in self.images else 1), "", ""
+            return (0 if argv[4] in self.images else 1), self.images.get(argv[4], "") + "\n", ""
         return 0, "", ""
 
     def verbs(self) -> list[str]:
         return [call[0] for call in self.calls]
 
-    def digest(self, registry: str, repository: str, tag: str) -> str | None:
-        return DIGEST if f"{registry}/{repository}:{tag}" in self.registry else None
+    def digest(self, repository: str, tag: str) -> str | None:
+        return DIGEST if f"10.0.0.10:5001/{repository}:{tag}" in self.registry else None
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(module, "Commands", lambda _: fake)
-    monkeypatch.setattr(module, "registry_digest", fake.digest)
+    monkeypatch.setattr(module.Registry, "digest", lambda _, *names: fake.digest(*names))
     return fake
 
 
@@ -88,7 +86,7 @@ def test_it_is_built_once(engine: FakeEngine, run: Any) -> None:
     first, second = run(), run()
     assert (first["changed"], first["built"], first["image"]) == (True, True, REFERENCE)
     assert (second["changed"], second["built"], second["image"]) == (False, False, REFERENCE)
-    assert engine.verbs() == ["build", "push"]
+    assert engine.verbs() == ["build", "push", "rmi", "builder"]
     assert engine.sources == ["Dockerfile", "main.py"]
 
 
@@ -101,17 +99,41 @@ def test_check_mode_looks_and_does_nothing(engine: FakeEngine, run: Any) -> None
     assert (result["changed"], result["image"]) == (False, REFERENCE)
 
 
+@pytest.fixture
+def base(tmp_path: Path) -> str:
+    path = tmp_path / "base.tar"
+    manifest = json.dumps([{"Config": "ab12.json", "RepoTags": ["base:1"]}]).encode()
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(manifest)
+        tar.addfile(info, io.BytesIO(manifest))
+    return str(path)
+
+
 @pytest.mark.parametrize(
-    ("there", "verbs"),
-    [(False, ["image", "load", "build", "push"]), (True, ["image", "build", "push"])],
+    ("there", "loaded"), [(None, True), ("sha256:older", True), ("sha256:ab12", False)]
 )
-def test_a_base_image_is_loaded_only_when_it_is_missing(
-    engine: FakeEngine, run: Any, there: bool, verbs: list[str]
+def test_a_base_image_is_loaded_unless_the_same_is_there(
+    engine: FakeEngine, run: Any, base: str, there: str | None, loaded: bool
 ) -> None:
     if there:
-        engine.images.add("base:1")
-    run(base_image="base:1", base_archive="/builds/base.tar")
-    assert engine.verbs() == verbs
+        engine.images["base:1"] = there
+    run(base_image="base:1", base_archive=base)
+    before_build = engine.verbs()[: engine.verbs().index("build")]
+    assert before_build == ["image", "load"] if loaded else ["image"]
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [('[{"Config": "blobs/sha256/ab12"}]', "sha256:ab12"), ("[]", None), ("no JSON", None)],
+)
+def test_the_id_of_an_archived_image(tmp_path: Path, config: str, found: str | None) -> None:
+    path = tmp_path / "image.tar"
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(config)
+        tar.addfile(info, io.BytesIO(config.encode()))
+    assert module.archived_image_id(str(path)) == found
 
 
 def test_a_base_image_needs_its_archive(engine: FakeEngine, run: Any) -> None:
@@ -129,7 +151,7 @@ def test_a_failed_build_is_one_line_and_nothing_is_pushed(engine: FakeEngine, ru
 def test_a_registry_that_forgets_is_reported(
     engine: FakeEngine, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "registry_digest", lambda *_: None)
+    monkeypatch.setattr(module.Registry, "digest", lambda *_: None)
     assert "does not have 10.0.0.10:5001/apps/shop:t1 after the push" in run()["msg"]
 
 
@@ -170,51 +192,3 @@ def test_the_command_of_a_build(tmp_path: Path) -> None:
         f"--secret=id=pip_conf,src={secret}",
         "/src/app",
     ]
-
-
-class Answer:
-    headers = {"Docker-Content-Digest": DIGEST}  # noqa: RUF012 - never changed
-
-    def __enter__(self) -> Answer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def http_error(status: int) -> urllib.error.HTTPError:
-    return urllib.error.HTTPError("u", status, "no", {}, None)  # type: ignore[arg-type]
-
-
-def ask_registry(monkeypatch: pytest.MonkeyPatch, outcome: Any) -> str | None:
-    class Opener:
-        def open(self, request: Any, timeout: float) -> Any:
-            assert request.get_method() == "HEAD"
-            assert request.full_url == "http://10.0.0.10:5001/v2/apps/shop/manifests/t1"
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-
-    monkeypatch.setattr(module.urllib.request, "build_opener", lambda *_: Opener())
-    digest: str | None = module.registry_digest("10.0.0.10:5001", "apps/shop", "t1")
-    return digest
-
-
-def test_what_the_registry_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ask_registry(monkeypatch, Answer()) == DIGEST
-    assert ask_registry(monkeypatch, http_error(404)) is None
-
-
-@pytest.mark.parametrize(
-    ("outcome", "message"),
-    [
-        (http_error(500), "answered 500"),
-        (ConnectionRefusedError(111, "refused"), "cannot be reached"),
-        (http.client.BadStatusLine("x"), "cannot be reached"),
-    ],
-)
-def test_a_registry_in_trouble_is_not_an_empty_one(
-    monkeypatch: pytest.MonkeyPatch, outcome: Exception, message: str
-) -> None:
-    with pytest.raises(CommandFailed, match=message):
-        ask_registry(monkeypatch, outcome)

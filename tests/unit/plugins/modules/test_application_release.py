@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.clusterops.playground.plugins.module_utils import _compose_application
 from ansible_collections.clusterops.playground.plugins.module_utils._commands import CommandFailed
 from ansible_collections.clusterops.playground.plugins.module_utils._releases import (
     InvalidEnvironment,
@@ -64,9 +63,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     def ready(_: str) -> bool:
         return fake.running is not None and fake.running not in fake.never_ready
 
-    monkeypatch.setattr(module, "answers_ready", ready)
-    monkeypatch.setattr(module.time, "sleep", sleep)
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_compose_application, "answers_ready", ready)
+    monkeypatch.setattr(_compose_application.time, "sleep", sleep)
+    monkeypatch.setattr(_compose_application.time, "monotonic", lambda: now[0])
     return fake
 
 
@@ -84,8 +83,8 @@ class Agent:
             "migration_service": None, "timeout_s": 90, **changes,
         }  # fmt: skip
 
-    def app(self) -> module.Application:
-        return module.Application(self.engine, self.releases, "shop", 90)
+    def app(self) -> _compose_application.Application:
+        return _compose_application.Application(self.engine, self.releases, "shop", 90)
 
     def migrate(self, release: str, check_mode: bool = False) -> dict[str, Any]:
         params = self.params(release, migration_service="migrate")
@@ -195,6 +194,7 @@ def test_the_first_release_that_fails_leaves_no_current_one(
     with pytest.raises(CommandFailed, match="release r1 did not answer"):
         agent.start("r1")
     assert agent.releases.current() is None
+    assert engine.running is None
     engine.never_ready.clear()
     assert agent.start("r1")["changed"] is True
 
@@ -249,41 +249,6 @@ def test_a_bad_environment_is_refused_before_anything_happens(
     assert engine.calls == []
 
 
-class Answer:
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-    def __enter__(self) -> Answer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-@pytest.mark.parametrize(
-    ("outcome", "ready"),
-    [
-        (Answer(200), True),
-        (Answer(204), False),
-        (urllib.error.HTTPError("u", 503, "no", {}, None), False),  # type: ignore[arg-type]
-        (ConnectionRefusedError(), False),
-        (TimeoutError(), False),
-        (http.client.BadStatusLine("SSH-2.0"), False),
-    ],
-)
-def test_only_an_answer_of_200_is_ready(
-    monkeypatch: pytest.MonkeyPatch, outcome: Any, ready: bool
-) -> None:
-    class Opener:
-        def open(self, _: str, timeout: float) -> Any:
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-
-    monkeypatch.setattr(module.urllib.request, "build_opener", lambda *_: Opener())
-    assert module.answers_ready("http://127.0.0.1:5000/ready") is ready
-
-
 def test_a_release_can_be_provided_without_starting_it(agent: Agent, engine: FakeEngine) -> None:
     assert agent.provide("r1", check_mode=True)["changed"] and not engine.images
     assert agent.provide("r1")["changed"]
@@ -309,10 +274,12 @@ class TwoApplications:
         self.fails = fails
         self.removed: list[str] = []
         self.apps = {
-            name: module.Application(self, Releases(str(home / name)), name, 90)
+            name: _compose_application.Application(self, Releases(str(home / name)), name, 90)
             for name in ("shop", "blog")
         }
-        self.apps["shop"].releases.write("s1", module.release_files(self.params("s1")))
+        self.apps["shop"].releases.write(
+            "s1", _compose_application.release_files(self.params("s1"))
+        )
         self.apps["shop"].releases.switch("s1")
 
     def params(self, release: str) -> dict[str, Any]:
@@ -343,7 +310,7 @@ class TwoApplications:
 def test_another_application_takes_the_place_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "answers_ready", lambda _: True)
+    monkeypatch.setattr(_compose_application, "answers_ready", lambda _: True)
     engine = TwoApplications(tmp_path)
     shop, blog = engine.apps["shop"], engine.apps["blog"]
     result = module.ensure_started(blog, [shop], engine.params("b1"), False)
@@ -356,16 +323,9 @@ def test_another_application_takes_the_place_of_the_first(
 def test_another_application_that_does_not_start_leaves_the_first_serving(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "answers_ready", lambda _: True)
+    monkeypatch.setattr(_compose_application, "answers_ready", lambda _: True)
     engine = TwoApplications(tmp_path, fails="blog")
     shop, blog = engine.apps["shop"], engine.apps["blog"]
     with pytest.raises(CommandFailed, match=r"release b1 .*bad image; shop s1 serves again"):
         module.ensure_started(blog, [shop], engine.params("b1"), False)
     assert (engine.running, blog.releases.current()) == ({"shop"}, None)
-
-
-def test_applications_are_found_by_their_current_release(tmp_path: Path) -> None:
-    assert module.applications_below(str(tmp_path / "none")) == []
-    TwoApplications(tmp_path)
-    (tmp_path / "other").mkdir()
-    assert module.applications_below(str(tmp_path)) == ["shop"]

@@ -1,0 +1,84 @@
+# Copyright (c) 2026, Cluster Operations Playground contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A container registry over its HTTP API (OCI distribution specification), without TLS."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+MANIFEST_TYPES = ", ".join(
+    (
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+    )
+)
+_PAGE = 100
+
+
+class RegistryError(Exception):
+    """The registry cannot be reached or does not do what was asked; one line for the user."""
+
+
+class Registry:
+    """The registry at ``address``, HOST:PORT."""
+
+    def __init__(self, address: str, timeout_s: float = 5) -> None:
+        self.address = address
+        self._timeout_s = timeout_s
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def repositories(self) -> list[str]:
+        """Names of all repositories, also of those without an image."""
+        names: list[str] = []
+        while True:
+            last = f"&last={urllib.parse.quote(names[-1])}" if names else ""
+            answer = self._json(f"_catalog?n={_PAGE}{last}")
+            page = (answer or {}).get("repositories") or []
+            names += page
+            if len(page) < _PAGE:
+                return names
+
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository; none where it has no image any more."""
+        return (self._json(f"{repository}/tags/list") or {}).get("tags") or []
+
+    def digest(self, repository: str, tag: str) -> str | None:
+        """Digest of a tag, or nothing where the registry does not have it."""
+        answer = self._request("HEAD", f"{repository}/manifests/{tag}", Accept=MANIFEST_TYPES)
+        return answer[0]["Docker-Content-Digest"] if answer else None
+
+    def delete(self, repository: str, digest: str) -> None:
+        """Forget an image; its layers stay until the registry's garbage is collected."""
+        self._request("DELETE", f"{repository}/manifests/{digest}")
+
+    def _json(self, path: str) -> Any:
+        answer = self._request("GET", path)
+        return json.loads(answer[1]) if answer else None
+
+    def _request(self, method: str, path: str, **headers: str) -> tuple[Any, bytes] | None:
+        """Headers and body of an answer; nothing for a 404.
+
+        Raises:
+            RegistryError: the registry cannot be reached, or refuses.
+        """
+        url = f"http://{self.address}/v2/{path}"
+        request = urllib.request.Request(url, method=method, headers=headers)
+        try:
+            with self._opener.open(request, timeout=self._timeout_s) as answer:
+                return answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise RegistryError(f"the registry {self.address} answered {error.code}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise RegistryError(
+                f"the registry {self.address} cannot be reached: {error}"
+            ) from error
