@@ -20,6 +20,25 @@ from tests.e2e.steady_client import SteadyClient
 pytestmark = pytest.mark.e2e
 
 
+# Changes (file, text, what it becomes) that no agent is to see, and what the user is told.
+NO_BUILD = (("Dockerfile", "USER 10001", "RUN exit 3\nUSER 10001"),)
+NO_VALUE = (("app.yml", "# environment:", "environment: {API_KEY: }\n# environment:"),)
+NO_MIGRATION = (
+    ("app.yml", "# migration_service:", "migration_service:"),
+    (
+        "compose.yml",
+        "services:\n",
+        "services:\n  migrate:\n    image: ${APP_IMAGE}\n    profiles: [tools]\n"
+        "    command: [python3, -c, 'raise SystemExit(\"no such table\")']\n",
+    ),
+)
+BROKEN = (
+    (NO_BUILD, "exit code: 3"),
+    (NO_VALUE, "needs API_KEY"),
+    (NO_MIGRATION, "no such table"),
+)
+
+
 def health(_: int) -> tuple[str, str]:
     """What every application here answers."""
     return "GET", "/health"
@@ -42,16 +61,16 @@ class Repository:
         )  # fmt: skip
         self.url = f"git://{address}:{port}/hello.git"
 
-    def push(self, **changes: tuple[str, str]) -> str:
-        """Commit whoami.py with texts replaced, on main; the commit."""
-        program = self._work / "whoami.py"
-        text = (ROOT / "apps/whoami/whoami.py").read_text()
-        for old, new in changes.values():
+    def push(self, *changes: tuple[str, str, str]) -> str:
+        """Commit whoami as it is here, but for some texts (file, old, new); the commit."""
+        shutil.copytree(ROOT / "apps/whoami", self._work, dirs_exist_ok=True)
+        for file, old, new in changes:
+            text = (self._work / file).read_text()
             assert old in text
-            text = text.replace(old, new)
-        program.write_text(text)
+            (self._work / file).write_text(text.replace(old, new))
         self._git("add", "--all")
-        self._git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "change")
+        self._git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit",
+                  "--allow-empty", "-qm", "change")  # fmt: skip
         self._git("push", "-q", str(self._bare), "main")
         return self._git("rev-parse", "HEAD").strip()
 
@@ -139,7 +158,7 @@ def test_releases_of_a_repository_come_and_go_under_load(
         cluster.run("scale", "2")
 
         # A release that never becomes ready is taken back, and the cluster keeps serving.
-        repository.push(ready=('elif path == "/ready":', 'elif path == "/never":'))
+        repository.push(("whoami.py", 'elif path == "/ready":', 'elif path == "/never":'))
         began = time.monotonic()
         bad = cluster.run("deploy", check=False)
         print(f"a bad release was taken back in {time.monotonic() - began:.0f} s")
@@ -149,8 +168,16 @@ def test_releases_of_a_repository_come_and_go_under_load(
         assert len(cluster.in_service()) == 2
         assert _served(cluster) == set(cluster.in_service())
 
+        # What cannot be built, has no values or cannot migrate reaches no agent.
+        for changes, reason in BROKEN:
+            repository.push(*changes)
+            broken = cluster.run("deploy", check=False)
+            assert broken.returncode != 0 and reason in broken.stderr, broken.stderr[-1000:]
+            assert _application(cluster)["release"] == deployed["release"]
+
         # A reference that moved is a new release; this time from a private repository.
-        second = repository.push(text=('f"{self.server.node}\\n"', 'f"v2 {self.server.node}\\n"'))
+        name = 'f"{self.server.node}\\n"'
+        second = repository.push(("whoami.py", name, name.replace('f"', 'f"v2 ')))
         private = _over_ssh(cluster, repository, tmp_path)
         cluster.run("deploy", private)
         assert all(line.startswith("v2 ") for line in _served(cluster))
