@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,20 @@ from clusterops.images.build import Recipe, ensure_image, image_id
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
 
-STAND_INS = {"python:3.13-slim": "python", "node:20-slim": "nodejs"}
-"""Official image -> folder in images/ that builds an equal from the distribution's archive."""
+
+@dataclass(frozen=True)
+class StandIn:
+    """What takes an official image's place: the distribution's own packages (images/stand_in)."""
+
+    name: str
+    packages: tuple[str, ...]
+
+
+STAND_INS = {
+    "python:3.13-slim": StandIn("python", ("python3", "python3-venv")),
+    "node:20-slim": StandIn("nodejs", ("nodejs", "npm")),
+}
+"""By official image."""
 
 
 def provide(
@@ -44,11 +57,13 @@ def provide(
             f"the application's base image {image} cannot be pulled: no image registry answers",
             remedy=f"name one of {', '.join(STAND_INS)} in app.yml, or connect to a registry",
         )
-    tag = image_tag(cluster_name, STAND_INS[image])
+    stand_in = STAND_INS[image]
+    tag = image_tag(cluster_name, stand_in.name)
     recipe = Recipe(
         tag=tag,
-        folder=project_root() / "images" / STAND_INS[image],
+        folder=project_root() / "images/stand_in",
         base=base,
+        arguments={"PACKAGES": " ".join(stand_in.packages)},
         files=build_files(SUITE),
         labels={CLUSTER_LABEL: cluster_name},
     )

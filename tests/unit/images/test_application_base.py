@@ -92,8 +92,3 @@ def test_the_command_fails_with_one_line(
     assert application_base.main(["node:22", "--cluster", "x", "--output", str(tmp_path)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: the application's base image node:22 cannot be pulled")
-
-
-def test_every_stand_in_has_its_recipe() -> None:
-    for folder in application_base.STAND_INS.values():
-        assert (application_base.project_root() / "images" / folder / "Dockerfile").is_file()
