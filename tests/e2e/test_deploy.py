@@ -149,12 +149,13 @@ def test_releases_of_a_repository_come_and_go_under_load(
     with SteadyClient(cluster.url, what=health) as steady:
         print(cluster.run("deploy", f"{repository.url}#main").stdout[-300:])
         assert _application(cluster)["name"] == "whoami"
-        assert _served(cluster) == set(cluster.in_service())
+        assert _served(cluster) <= {"agent-1", "agent-2"}
         deployed = json.loads((cluster.folder / ".playground/deployed.json").read_text())
         assert (deployed["commit"], deployed["previous"]) == (first, fibonacci["release"])
         assert f"{repository.url}#main" in (cluster.folder / "cluster.yml").read_text()
         # Another agent served while the only one changed, and is not needed any more.
         wait_for("one agent again", lambda: cluster.in_service() == ["agent-1"], 90)
+        assert _served(cluster) == {"agent-1"}
         cluster.run("scale", "2")
 
         # A release that never becomes ready is taken back, and the cluster keeps serving.
