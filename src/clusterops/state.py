@@ -71,6 +71,18 @@ class State:
         return self.ssh_dir / "known_hosts"
 
     @property
+    def tls_dir(self) -> Path:
+        return self.root / "tls"
+
+    @property
+    def tls_authority(self) -> Path:
+        return self.tls_dir / "ca.crt"
+
+    @property
+    def tls_authority_key(self) -> Path:
+        return self.tls_dir / "ca.key"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -97,7 +109,7 @@ class State:
 
     def create(self) -> None:
         """Make the folder, private to its owner. Safe to call again."""
-        for folder in (self.root, self.ssh_dir, self.logs):
+        for folder in (self.root, self.ssh_dir, self.tls_dir, self.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
 
