@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from clusterops.engine import connect
 from clusterops.engine_names import image_tag
@@ -20,6 +23,28 @@ from tests.virtualbox.image import ensure_image
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class FolderScheduling(LoadScopeScheduling):
+    """A folder's tests share machines and databases: they stay in one process, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return Path(nodeid.partition("::")[0]).relative_to("tests/integration").parts[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    """Where processes run side by side, a folder is what each of them takes."""
+    return FolderScheduling(config, log)
+
+
+@contextmanager
+def one_at_a_time(what: str) -> Iterator[None]:
+    """Of the processes that run tests side by side, one makes a thing and the others wait."""
+    folder = ROOT / ".cache" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def engine() -> Any:
     """A client of the container engine; `./playground test` has started one."""
@@ -30,15 +55,17 @@ def engine() -> Any:
 def base_image(engine: Any) -> str:
     """Debian as the cluster's own images start from it."""
     tag = image_tag("test", "base")
-    if image_id(engine, tag) is None:
-        ensure_base(engine, tag, ROOT / ".cache" / "images", print)
+    with one_at_a_time("base"):
+        if image_id(engine, tag) is None:
+            ensure_base(engine, tag, ROOT / ".cache" / "images", print)
     return tag
 
 
 @pytest.fixture(scope="session")
 def virtualbox_image(engine: Any) -> str:
     """The image with real VirtualBox, built from the package archive when it is not here."""
-    return ensure_image(engine, ROOT / ".cache" / "images")
+    with one_at_a_time("virtualbox"):
+        return ensure_image(engine, ROOT / ".cache" / "images")
 
 
 @pytest.fixture(scope="module")

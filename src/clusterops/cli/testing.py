@@ -22,6 +22,8 @@ SLOW_SUITES = ("molecule", "faults")
 """Only when asked for: `all` does not run these."""
 MOLECULE_CLUSTER = "molecule"
 """The image of the scenarios' nodes carries this in place of a cluster's name."""
+SIDE_BY_SIDE = {"integration": ("-n", "2")}
+"""Folders of these suites run two at a time; each folder's tests in their order, in one process."""
 IMAGE_TIMEOUT_S = 900
 """Building the packages into an image is silent for minutes on a slow line."""
 INTEGRATION_PACKAGES = {
@@ -78,7 +80,8 @@ def _suite(name: str, arguments: list[str]) -> int:
 def _pytest(suite: str, arguments: list[str]) -> int:
     if suite != "unit":
         _provide_programs()
-    command = [sys.executable, "-m", "pytest", f"tests/{suite}", *arguments]
+    command = [sys.executable, "-m", "pytest", f"tests/{suite}", *SIDE_BY_SIDE.get(suite, ())]
+    command += arguments
     return _run(command)
 
 
