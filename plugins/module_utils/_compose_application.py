@@ -16,9 +16,10 @@ import time
 import urllib.request
 
 from ._commands import CommandFailed, Commands
-from ._releases import Releases, environment_file
+from ._releases import AUTHORITY, Releases, environment_file
 
 FACTS = "release.json"
+OVERLAY = "overlay.yml"
 POLL_S = 0.2
 
 
@@ -70,12 +71,14 @@ class Application:
             CommandFailed: Compose failed.
         """
         folder = self.releases.path(release)
+        overlay = os.path.join(folder, OVERLAY)
         _code, stdout, _stderr = self._commands.run(
             "docker",
             "compose",
             f"--project-name={self.name}",
             f"--project-directory={folder}",
             f"--file={folder}/compose.yml",
+            *([f"--file={overlay}"] if os.path.exists(overlay) else []),
             *arguments,
         )
         return stdout
@@ -192,6 +195,8 @@ def release_files(params: dict) -> dict[str, str]:
         "compose.yml": params["compose"],
         ".env": environment_file(environment),
         FACTS: json.dumps(facts, sort_keys=True) + "\n",
+        **({OVERLAY: params["overlay"]} if params["overlay"] else {}),
+        **({AUTHORITY: params["authority"]} if params["authority"] else {}),
     }
 
 

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, Cluster Operations Playground contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A container registry over its HTTP API (OCI distribution specification), without TLS."""
+"""A container registry over its HTTP API (OCI distribution specification)."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -28,12 +29,20 @@ class RegistryError(Exception):
 
 
 class Registry:
-    """The registry at ``address``, HOST:PORT."""
+    """The registry at ``address``, HOST:PORT.
 
-    def __init__(self, address: str, timeout_s: float = 5) -> None:
+    ``authority`` is the file with the certificate of who has signed its certificate; without one it
+    is reached without TLS.
+    """
+
+    def __init__(self, address: str, authority: str | None = None, timeout_s: float = 5) -> None:
         self.address = address
         self._timeout_s = timeout_s
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._scheme = "https" if authority else "http"
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if authority:
+            handlers.append(urllib.request.HTTPSHandler(context=_context(authority)))
+        self._opener = urllib.request.build_opener(*handlers)
 
     def repositories(self) -> list[str]:
         """Names of all repositories, also of those without an image."""
@@ -69,8 +78,8 @@ class Registry:
         Raises:
             RegistryError: the registry cannot be reached, or refuses.
         """
-        url = f"http://{self.address}/v2/{path}"
-        request = urllib.request.Request(url, method=method, headers=headers)
+        url = f"{self._scheme}://{self.address}/v2/{path}"
+        request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
         try:
             with self._opener.open(request, timeout=self._timeout_s) as answer:
                 return answer.headers, answer.read()
@@ -82,3 +91,15 @@ class Registry:
             raise RegistryError(
                 f"the registry {self.address} cannot be reached: {error}"
             ) from error
+
+
+def _context(authority: str) -> ssl.SSLContext:
+    """Trusts that authority alone.
+
+    Raises:
+        RegistryError: its certificate cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:  # an ssl.SSLError is one
+        raise RegistryError(f"{authority}: no readable certificate: {error}") from error

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Releases of an application on an agent: one folder each, and a link to the one that serves.
 
-``HOME/releases/ID/{compose.yml,.env}`` and ``HOME/current -> releases/ID``. The link is moved
+``HOME/releases/ID/{compose.yml,.env,…}`` and ``HOME/current -> releases/ID``. The link is moved
 only after the release has become healthy, so it always names one that worked.
 """
 
@@ -16,6 +16,8 @@ import tempfile
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 KEPT_RELEASES = 3
+AUTHORITY = "ca.crt"
+"""The one file of a release that is not its owner's alone: containers of any user read it."""
 
 
 class InvalidEnvironment(Exception):
@@ -90,7 +92,7 @@ class Releases:
         return True
 
     def write(self, release: str, files: dict[str, str]) -> None:
-        """Put the release's files in place; its folder and files are the owner's alone."""
+        """Put the release's files in place; all but the authority's are their owner's alone."""
         os.makedirs(self._releases, mode=0o700, exist_ok=True)
         os.makedirs(self.path(release), mode=0o700, exist_ok=True)
         for name, text in files.items():
@@ -99,6 +101,8 @@ class Releases:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
+            if name == AUTHORITY:
+                os.chmod(temporary, 0o644)
             os.replace(temporary, os.path.join(self.path(release), name))
 
     def switch(self, release: str) -> None:

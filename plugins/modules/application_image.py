@@ -26,9 +26,14 @@ options:
     type: str
     required: true
   registry:
-    description: Address of the registry, C(HOST:PORT), reached without TLS.
+    description: Address of the registry, C(HOST:PORT).
     type: str
     required: true
+  authority:
+    description:
+      - File on the managed node with the certificate of the authority that has signed the
+        registry's certificate. Without it the registry is reached without TLS.
+    type: path
   archive:
     description: Path of a tar archive of the source on the managed node.
     type: path
@@ -169,6 +174,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "tag": {"type": "str", "required": True},
             "registry": {"type": "str", "required": True},
+            "authority": {"type": "path"},
             "archive": {"type": "path", "required": True},
             "context": {"type": "str", "default": "."},
             "dockerfile": {"type": "str", "default": "Dockerfile"},
@@ -183,8 +189,8 @@ def main() -> None:
     params = module.params
     repository = f"apps/{params['name']}"
     tagged = f"{params['registry']}/{repository}:{params['tag']}"
-    registry = Registry(params["registry"])
     try:
+        registry = Registry(params["registry"], params["authority"])
         digest = registry.digest(repository, params["tag"])
         missing = digest is None
         if missing and not module.check_mode:

@@ -40,6 +40,16 @@ options:
   compose:
     description: Text of the Compose file. Required unless O(state=stopped).
     type: str
+  overlay:
+    description: Text of a second Compose file that adds to O(compose); empty for none.
+    type: str
+    default: ""
+  authority:
+    description:
+      - Certificate of an authority that the application's processes trust, as the file C(ca.crt) in
+        the folder of the release, which O(overlay) can mount. Empty for none.
+    type: str
+    default: ""
   env:
     description: Environment of the application.
     type: dict
@@ -228,6 +238,8 @@ def main() -> None:
             "release": {"type": "str"},
             "image": {"type": "str"},
             "compose": {"type": "str"},
+            "overlay": {"type": "str", "default": ""},
+            "authority": {"type": "str", "default": ""},
             "env": {"type": "dict", "default": {}, "no_log": True},
             "port": {"type": "int", "default": 5000},
             "ready_path": {"type": "str", "default": "/ready"},

@@ -16,9 +16,14 @@ author:
   - Cluster Operations Playground contributors (@clusterops)
 options:
   registry:
-    description: Address of the registry, C(HOST:PORT), reached without TLS.
+    description: Address of the registry, C(HOST:PORT).
     type: str
     required: true
+  authority:
+    description:
+      - File on the managed node with the certificate of the authority that has signed the
+        registry's certificate. Without it the registry is reached without TLS.
+    type: path
   path:
     description: Only repositories below this path are looked at.
     type: str
@@ -77,14 +82,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "registry": {"type": "str", "required": True},
+            "authority": {"type": "path"},
             "path": {"type": "str", "default": "apps"},
             "keep": {"type": "list", "elements": "str", "required": True},
         },
         supports_check_mode=True,
     )
-    registry = Registry(module.params["registry"])
-    removed = []
+    removed: list[str] = []
     try:
+        registry = Registry(module.params["registry"], module.params["authority"])
         for repository, digest in images(registry, module.params["path"]):
             reference = f"{registry.address}/{repository}@{digest}"
             if reference in module.params["keep"]:

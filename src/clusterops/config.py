@@ -243,6 +243,11 @@ class ClusterConfig(BaseModel):
     deploy_serial: int = Field(
         1, ge=1, le=50, description="How many agents change their release at a time."
     )
+    datastore_tls: bool = Field(
+        True,
+        description="Whether the cluster's own PostgreSQL and Redis take connections with TLS "
+        "alone; false for an application whose clients cannot verify a certificate.",
+    )
     datastore_postgres_url: str | None = Field(
         None, pattern=r"^postgres(ql)?://", description="An external PostgreSQL, if there is one."
     )

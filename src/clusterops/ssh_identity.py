@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from clusterops.cluster_ca import ensure_authority
 from clusterops.processes import run
 from clusterops.state import State, write_private
 
@@ -23,10 +24,13 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 """
 
+AUTHORITY = "/etc/clusterops/ca.crt"
+"""Where every machine has the certificate of the cluster's authority; roles/base keeps it so."""
+
 
 def ensure_identity(state: State) -> None:
-    """Make the user key, the host authority and known_hosts. Safe to call again."""
-    state.create()
+    """Make the user key, both authorities and known_hosts. Safe to call again."""
+    ensure_authority(state)
     _ensure_key(state.ssh_key, "playground")
     _ensure_key(state.host_ca, "playground host authority")
     public = _public(state.host_ca)
@@ -36,7 +40,7 @@ def ensure_identity(state: State) -> None:
 
 
 def seed_files(state: State, name: str, addresses: list[str]) -> dict[str, tuple[int, bytes]]:
-    """Files a new machine needs for ssh: path -> (mode, content).
+    """Files a new machine needs for ssh and TLS: path -> (mode, content).
 
     Args:
         addresses: what clients may call the machine, apart from its name.
@@ -58,6 +62,7 @@ def seed_files(state: State, name: str, addresses: list[str]) -> dict[str, tuple
                 Path(f"{key}-cert.pub").read_bytes(),
             ),
             "/etc/ssh/sshd_config.d/10-playground.conf": (0o644, SSHD_CONFIG.encode()),
+            AUTHORITY: (0o644, state.tls_authority.read_bytes()),
         }
 
 

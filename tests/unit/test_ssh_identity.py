@@ -89,6 +89,7 @@ def test_a_machine_is_born_with_a_signed_key(state: State, keygen: FakeKeygen) -
     user = state.ssh_key.with_suffix(".pub").read_bytes()
     assert files["/root/.ssh/authorized_keys"] == (0o600, user)
     assert files["/etc/ssh/ssh_host_ed25519_key"][0] == 0o600
+    assert files["/etc/clusterops/ca.crt"] == (0o644, state.tls_authority.read_bytes())
     assert b"PasswordAuthentication no" in files["/etc/ssh/sshd_config.d/10-playground.conf"][1]
 
 

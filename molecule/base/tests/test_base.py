@@ -20,6 +20,15 @@ def test_the_additional_certificate_authority_is_trusted(host: Host) -> None:
     assert host.check_output(verify) == f"{certificate}: OK"
 
 
+def test_the_clusters_authority_is_kept_for_everybody_but_not_trusted_by_everything(
+    host: Host,
+) -> None:
+    file = host.file("/etc/clusterops/ca.crt")
+    assert (file.user, file.mode) == ("root", 0o644)
+    assert file.content_string.startswith("-----BEGIN CERTIFICATE-----\nThe role")
+    assert "The role" not in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
+
+
 def test_no_key_reaches_the_node(host: Host) -> None:
     assert host.check_output("find /usr/local/share/ca-certificates -name '*.key'") == ""
 

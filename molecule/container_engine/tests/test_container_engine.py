@@ -44,6 +44,12 @@ def test_the_engine_uses_its_configuration(host: Host) -> None:
     assert info["DefaultAddressPools"] == [{"Base": "10.201.0.0/16", "Size": 24}]
 
 
+def test_registries_prove_who_they_are_by_a_certificate_that_may_come_later(host: Host) -> None:
+    for registry in ("192.0.2.11:5001", "192.0.2.12:5001"):
+        link = host.file(f"/etc/docker/certs.d/{registry}/ca.crt")
+        assert link.linked_to == "/etc/clusterops/ca.crt"
+
+
 def test_a_container_has_a_memory_limit_a_port_and_a_limited_log(host: Host) -> None:
     host.check_output(
         "docker run --detach --name tiny --memory 32m --publish 8098:80 tiny:1 "

@@ -11,24 +11,30 @@ from testinfra.host import Host
 
 REDIS_DEFAULT = ("default", "redis-secret")
 REDIS_FIRST = ("first-app", "first-redis-secret")
+AUTHORITY = "/etc/clusterops/ca.crt"
 SECOND_PASSWORD = 'it\'s "quoted" \\ %s'
+
+TLS = f"--tls --cacert {AUTHORITY}"
 
 
 def _address(host: Host) -> str:
     return str(host.interface("eth0").addresses[0])
 
 
-def _sql(host: Host, user: str, password: str, database: str, statement: str) -> CommandResult:
+def _sql(
+    host: Host, user: str, password: str, database: str, statement: str, mode: str = "verify-full"
+) -> CommandResult:
     connection = f"-h {_address(host)} -U {user} -d {database}"
     return host.run(
-        f"PGPASSWORD={shlex.quote(password)} PGCONNECT_TIMEOUT=5 "
+        f"PGPASSWORD={shlex.quote(password)} PGCONNECT_TIMEOUT=5 PGSSLMODE={mode} "
+        f"PGSSLROOTCERT={AUTHORITY} "
         f"psql -XqAtw {connection} -c {shlex.quote(statement)}"
     )
 
 
 def _redis(host: Host, arguments: str, login: tuple[str, str] = REDIS_DEFAULT) -> str:
     user, password = login
-    client = f"redis-cli -h {_address(host)} --user {user} --no-auth-warning"
+    client = f"redis-cli {TLS} -h {_address(host)} --user {user} --no-auth-warning"
     return str(host.check_output(f"REDISCLI_AUTH={password} {client} {arguments}"))
 
 
@@ -94,9 +100,38 @@ def test_nothing_listens_elsewhere(host: Host) -> None:
 
 
 def test_redis_asks_for_a_password(host: Host) -> None:
-    assert "NOAUTH" in host.run(f"redis-cli -h {_address(host)} ping").stdout
+    assert "NOAUTH" in host.run(f"redis-cli {TLS} -h {_address(host)} ping").stdout
     assert _redis(host, "ping") == "PONG"
     assert _redis(host, "ping", REDIS_FIRST) == "PONG"
+
+
+def test_redis_speaks_tls_alone_and_says_who_it_is(host: Host) -> None:
+    address = _address(host)
+    assert (
+        "Connection reset"
+        in host.run(f"redis-cli -h {address} ping").stderr
+        + host.run(f"redis-cli -h {address} ping").stdout
+    )
+    other = f"--tls --cacert /etc/ssl/certs/ca-certificates.crt -h {address}"
+    assert "certificate verify failed" in host.run(f"redis-cli {other} ping").stderr
+
+
+def test_postgres_takes_no_login_over_the_network_without_tls(host: Host) -> None:
+    refused = _sql(host, "second", SECOND_PASSWORD, "second", "SELECT 1", mode="disable")
+    assert "no encryption" in refused.stderr
+    version = _sql(
+        host, "second", SECOND_PASSWORD, "second",
+        "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+    )  # fmt: skip
+    assert version.stdout.strip() == "TLSv1.3"
+
+
+@pytest.mark.parametrize(
+    ("file", "user"),
+    [("/etc/postgresql/17/main/tls.pem", "postgres"), ("/etc/redis/tls.pem", "redis")],
+)
+def test_the_key_belongs_to_who_uses_it_alone(host: Host, file: str, user: str) -> None:
+    assert (host.file(file).user, host.file(file).mode) == (user, 0o600)
 
 
 def test_an_application_cannot_change_redis(host: Host) -> None:
@@ -112,9 +147,8 @@ def test_redis_refuses_rather_than_evicts(host: Host) -> None:
 def test_redis_loses_nothing_when_killed(host: Host) -> None:
     assert _redis(host, "set kept yes") == "OK"
     host.check_output("systemctl kill --signal KILL redis-server")
-    host.check_output(
-        "for i in $(seq 50); do redis-cli ping 2>&1 | grep -q NOAUTH && break; sleep 0.1; done"
-    )
+    ping = f"redis-cli {TLS} ping 2>&1 | grep -q NOAUTH"
+    host.check_output(f"for i in $(seq 50); do {ping} && break; sleep 0.1; done")
     assert _redis(host, "get kept") == "yes"
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,7 +30,7 @@ def _inside(path: str) -> str:
 
 RelativePath = Annotated[str, Field(pattern=r"^[^/~][^~]*$", min_length=1)]
 InnerPath = Annotated[RelativePath, AfterValidator(_inside)]
-DatastoreValue = Literal["datastore.postgres_url", "datastore.redis_url"]
+DatastoreValue = Literal["datastore.postgres_url", "datastore.redis_url", "datastore.ca_file"]
 
 
 class _Strict(BaseModel):
@@ -136,7 +136,7 @@ def _describe(problem: Any) -> str:
         return f"expected keys such as 'name: fibonacci', found a {_kind(problem['input'])}"
     if location[0] == "environment" and len(location) > 1 and location[-1] != "[key]":
         return (
-            f"environment.{location[1]}: allowed: datastore.postgres_url, datastore.redis_url, "
+            f"environment.{location[1]}: allowed: {', '.join(get_args(DatastoreValue))}, "
             "{default: VALUE}, or nothing"
         )
     key = ".".join(location)

@@ -2,8 +2,8 @@
 """Packs an application's folder for the control node, byte for byte the same for the same files.
 
 ``python -m clusterops.application.package LOCATION --output DIR`` reads
-``{"values": {…}, "datastore": {…}}`` on standard input (secrets stay off the command line) and
-prints one JSON document: the release, its archive, compose file and environment.
+``{"values": {…}, "datastore": {…}, "authority": PEM}`` on standard input (secrets stay off the
+command line) and prints one JSON document: the release, its archive, compose files and environment.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from clusterops.application.indexes import npmrc, pip_conf
 from clusterops.application.manifest import Manifest, load_manifest, resolve_environment
 from clusterops.application.source import application_folder
 from clusterops.application.validation import check_application
 from clusterops.application.values import given_values
 from clusterops.errors import UsageError, print_document
+from clusterops.ssh_identity import AUTHORITY
 from clusterops.state import cluster_file
 
 IGNORED = {".git", ".venv", "node_modules", "__pycache__", ".pytest_cache", ".mypy_cache", ".env"}
@@ -87,10 +90,28 @@ def pack(folder: Path, output: Path) -> tuple[str, Path]:
     return content_hash, path
 
 
-def release_id(content_hash: str, environment: dict[str, str]) -> str:
-    """A release is one source with one environment; both are in its name."""
-    settings = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()
-    return f"{content_hash[:12]}-{settings[:6]}"
+def release_id(content_hash: str, environment: dict[str, str], authority: str = "") -> str:
+    """A release is one source with one environment; both are in its name.
+
+    Args:
+        authority: whom its processes trust; with another one it is another release.
+    """
+    settings = hashlib.sha256(json.dumps(environment, sort_keys=True).encode())
+    settings.update(authority.encode())
+    return f"{content_hash[:12]}-{settings.hexdigest()[:6]}"
+
+
+def compose_overlay(compose: str) -> str:
+    """A second Compose file: every service finds the cluster's authority at its usual place.
+
+    The file itself lies beside it, in the folder of the release.
+    """
+    document = yaml.safe_load(compose)
+    mount = f"./{Path(AUTHORITY).name}:{AUTHORITY}:ro"
+    overlay = {"services": {str(name): {"volumes": [mount]} for name in document["services"]}}
+    if "version" in document:  # Compose 1 merges only files of the same version
+        overlay["version"] = document["version"]
+    return json.dumps(overlay, indent=2, sort_keys=True) + "\n"
 
 
 def describe(
@@ -99,25 +120,30 @@ def describe(
     values: dict[str, str],
     datastore: dict[str, str],
     commit: str | None = None,
+    authority: str = "",
 ) -> dict[str, Any]:
     """Everything the playbooks need to build and release the application in ``folder``.
 
     Args:
         commit: of the repository that the folder, or its ``source``, was cloned from.
+        authority: certificate of the cluster's authority; empty for an application that gets none.
     """
     manifest = load_manifest(folder)
     environment = resolve_environment(manifest, values, datastore)
     check_application(folder, values)
     source = folder / manifest.source.path
     content_hash, archive = pack(source, output)
+    compose = (source / manifest.compose_file).read_text(encoding="utf-8")
     return {
         "application": _application(manifest),
         "build": manifest.build.model_dump(),
         "tag": f"{commit[:10]}-{content_hash[:12]}" if commit else content_hash[:12],
         "commit": commit,
-        "release": release_id(content_hash, environment),
+        "release": release_id(content_hash, environment, authority),
         "archive": str(archive),
-        "compose": (source / manifest.compose_file).read_text(encoding="utf-8"),
+        "compose": compose,
+        "overlay": compose_overlay(compose) if authority else "",
+        "authority": authority,
         "env": environment,
         "indexes": {"pip_conf": pip_conf(), "npmrc": npmrc()},
         "proxies": {
@@ -149,7 +175,14 @@ def main(arguments: list[str] | None = None) -> int:
     def document() -> dict[str, Any]:
         values = given_values(given["values"], options.env_file, cluster_file().parent)
         with application_folder(options.location, options.tree) as folder:
-            return describe(folder, options.output, values, given["datastore"], options.commit)
+            return describe(
+                folder,
+                options.output,
+                values,
+                given["datastore"],
+                options.commit,
+                given.get("authority", ""),
+            )
 
     return print_document(document)
 

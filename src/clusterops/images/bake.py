@@ -24,12 +24,18 @@ from clusterops.server_manager.drivers import _docker_container as machine
 from clusterops.state import project_root
 
 BAKED_ROLES = ("base", "container_engine", "python_app", "metrics_api")
-BAKED_PLAYBOOKS = ("agent_roles.yml", "base.yml", "tasks/metrics_api.yml", "vars/prepared.yml")
+BAKED_PLAYBOOKS = (
+    "agent_roles.yml",
+    "base.yml",
+    "tasks/metrics_api.yml",
+    "vars/authority.yml",
+    "vars/prepared.yml",
+)
 BOOT_TIMEOUT_S = 60.0
 FORGET = (
     "systemctl stop docker.service docker.socket containerd.service; "
     "rm -rf /root/.ansible /var/log/journal/* /var/lib/systemd/random-seed /tmp/* "
-    "/etc/ssh/ssh_host_*; truncate -s 0 /etc/machine-id"
+    "/etc/ssh/ssh_host_* /etc/clusterops/ca.crt; truncate -s 0 /etc/machine-id"
 )
 """What belongs to one machine must not be the same on all."""
 

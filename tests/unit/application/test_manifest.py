@@ -79,7 +79,7 @@ def test_where_a_variable_may_come_from(app: Path, value: str) -> None:
     text = f"name: shop\nenvironment:\n  KEY: {value}\n"
     assert complaints(app, text) == [
         "environment.KEY: allowed: datastore.postgres_url, datastore.redis_url, "
-        "{default: VALUE}, or nothing"
+        "datastore.ca_file, {default: VALUE}, or nothing"
     ]
 
 

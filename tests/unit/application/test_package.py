@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from clusterops.application import package
 from clusterops.errors import UsageError
@@ -117,6 +118,26 @@ def test_the_description_has_what_the_playbooks_need(app: Path, tmp_path: Path) 
     assert answer["env"]["POSTGRES_URL"] == "postgresql://db"
     assert Path(answer["archive"]).is_file()
     assert (answer["indexes"], answer["proxies"]) == ({"pip_conf": "", "npmrc": ""}, {})
+
+
+def test_every_service_finds_the_clusters_authority(app: Path, tmp_path: Path) -> None:
+    def describe(authority: str) -> dict[str, Any]:
+        values = {"API_KEY": "k"}
+        return package.describe(app, tmp_path / "out", values, DATASTORE, authority=authority)
+
+    (app / "compose.yml").write_text(
+        (app / "compose.yml").read_text() + "  worker: {image: a}\nversion: '3.9'\n"
+    )
+    answer = describe("CERTIFICATE")
+    assert answer["authority"] == "CERTIFICATE"
+    mount = {"volumes": ["./ca.crt:/etc/clusterops/ca.crt:ro"]}
+    assert yaml.safe_load(answer["overlay"]) == {
+        "services": {"web": mount, "worker": mount},
+        "version": "3.9",
+    }
+    # Processes that run would go on trusting the authority before.
+    assert describe("ANOTHER")["release"] != answer["release"]
+    assert describe("")["overlay"] == ""
 
 
 def test_proxies_of_the_host(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

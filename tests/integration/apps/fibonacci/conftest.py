@@ -15,12 +15,16 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import redis
+
+from clusterops import cluster_ca
+from clusterops.state import State
 
 SOURCES = str(Path(__file__).parents[4] / "apps" / "fibonacci" / "src")
 if SOURCES not in sys.path:
@@ -82,12 +86,11 @@ def _missing(program: str, package: str) -> None:
     pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
-def postgres(scratch: Path) -> Iterator[Service]:
+def _postgres(scratch: Path, name: str, **more: str) -> Service:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name))
     if not folders:
         _missing("PostgreSQL", "postgresql")
-    data, port = scratch / "pg", free_port()
+    data, port = scratch / name, free_port()
     data.mkdir()
     prefix: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
@@ -96,42 +99,107 @@ def postgres(scratch: Path) -> Iterator[Service]:
     initdb = [*prefix, str(folders[-1] / "initdb"), "-D", str(data), "-U", "owner", "-A", "trust"]
     subprocess.run([*initdb, "-E", "UTF8", "-N"], check=True, stdout=subprocess.DEVNULL)
     options = {"port": port, "listen_addresses": "127.0.0.1", "fsync": "off",
-               "unix_socket_directories": str(data), "shared_buffers": "16MB"}  # fmt: skip
+               "unix_socket_directories": str(data), "shared_buffers": "16MB", **more}  # fmt: skip
     command = [*prefix, str(folders[-1] / "postgres"), "-D", str(data)]
     command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    server = Service(command, port, scratch / "pg.log", f"postgresql://owner@127.0.0.1:{port}")
+    return Service(command, port, scratch / f"{name}.log", f"postgresql://owner@127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="session")
+def postgres(scratch: Path) -> Iterator[Service]:
+    server = _postgres(scratch, "pg")
     server.start()
-    wait_until(lambda: _postgres_answers(server), "PostgreSQL answers")
+    wait_until(lambda: _postgres_answers(f"{server.url}/postgres"), "PostgreSQL answers")
     yield server
     server.stop()
 
 
-def _postgres_answers(server: Service) -> bool:
+def _postgres_answers(url: str) -> bool:
     try:
-        psycopg.connect(f"{server.url}/postgres").close()
+        psycopg.connect(url).close()
     except psycopg.OperationalError:
         return False
     return True
 
 
-@pytest.fixture(scope="session")
-def redis_server(scratch: Path) -> Iterator[Service]:
+def _redis(scratch: Path, name: str, *more: str) -> Service:
     program = shutil.which("redis-server")
     if program is None:
         _missing("Redis", "redis-server")
-    port = free_port()
+    data, port = scratch / name, free_port()
+    data.mkdir()
     command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-               "--appendonly", "yes", "--dir", str(scratch)]  # fmt: skip
-    server = Service(command, port, scratch / "redis.log", f"redis://127.0.0.1:{port}/0")
+               "--appendonly", "yes", "--dir", str(data)]  # fmt: skip
+    command += [word.format(port=port) for word in more]
+    return Service(command, port, scratch / f"{name}.log", f"redis://127.0.0.1:{port}/0")
+
+
+@pytest.fixture(scope="session")
+def redis_server(scratch: Path) -> Iterator[Service]:
+    server = _redis(scratch, "redis")
     server.start()
-    wait_until(lambda: _redis_answers(server), "Redis answers")
+    wait_until(lambda: _redis_answers(server.url), "Redis answers")
     yield server
     server.stop()
 
 
-def _redis_answers(server: Service) -> bool:
+@dataclass
+class Encrypted:
+    """PostgreSQL and Redis that take connections with TLS alone, at 127.0.0.1 and nothing else."""
+
+    postgres: Service
+    redis: Service
+    authority: Path
+    """Who has signed their certificate …"""
+    other_authority: Path
+    """… and another cluster's."""
+
+    def environment(self, authority: Path | None = None, host: str = "127.0.0.1") -> dict[str, str]:
+        """What the cluster gives to an application."""
+        trusted = authority or self.authority
+        verify = f"sslmode=verify-full&sslrootcert={trusted}"
+        redis_url = f"rediss://{host}:{self.redis.port}/0?ssl_ca_certs={trusted}"
+        postgres_url = f"postgresql://owner@{host}:{self.postgres.port}/postgres?{verify}"
+        return {"POSTGRES_URL": postgres_url, "REDIS_URL": redis_url}
+
+
+@pytest.fixture(scope="session")
+def encrypted(scratch: Path) -> Iterator[Encrypted]:
+    issued, other = (
+        cluster_ca.issue(State.beside(scratch / cluster / "cluster.yml"), "control-1", addresses)
+        for cluster, addresses in (("mine", ["127.0.0.1"]), ("other", []))
+    )
+    pem = {name: scratch / f"{name}.pem" for name in ("postgres", "redis")}
+    for file in pem.values():
+        file.write_text(issued.certificate.read_text() + issued.key.read_text())
+        file.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(pem["postgres"], "postgres", "postgres")
+    access = scratch / "pg_hba.conf"
+    access.write_text("hostssl all all 127.0.0.1/32 trust\n")
+    postgres = _postgres(
+        scratch, "encrypted-pg", ssl="on", ssl_cert_file=str(pem["postgres"]),
+        ssl_key_file=str(pem["postgres"]), hba_file=str(access),
+    )  # fmt: skip
+    queue = _redis(
+        scratch, "encrypted-redis", "--port", "0", "--tls-port", "{port}",
+        "--tls-auth-clients", "no",
+        "--tls-cert-file", str(pem["redis"]), "--tls-key-file", str(pem["redis"]),
+    )  # fmt: skip
+    made = Encrypted(postgres, queue, issued.authority, other.authority)
+    urls = made.environment()
+    for server in (postgres, queue):
+        server.start()
+    wait_until(lambda: _postgres_answers(urls["POSTGRES_URL"]), "PostgreSQL answers")
+    wait_until(lambda: _redis_answers(urls["REDIS_URL"]), "Redis answers")
+    yield made
+    for server in (postgres, queue):
+        server.stop()
+
+
+def _redis_answers(url: str) -> bool:
     try:
-        with redis.Redis.from_url(server.url) as client:
+        with redis.Redis.from_url(url) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.error
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,13 @@ def test_a_registry_in_trouble_is_not_an_empty_one(
     answers["HEAD apps/shop/manifests/t1"] = outcome
     with pytest.raises(RegistryError, match=message):
         Registry("10.0.0.10:5001").digest("apps/shop", "t1")
+
+
+def test_an_authority_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("no certificate")
+    for name in ("ca.crt", "missing.crt"):
+        with pytest.raises(RegistryError, match=f"{name}: no readable certificate"):
+            Registry("10.0.0.10:5001", str(tmp_path / name))
 
 
 def test_the_repositories_of_every_page(answers: dict[str, Any]) -> None:

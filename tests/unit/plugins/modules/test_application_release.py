@@ -25,6 +25,8 @@ class FakeEngine:
         self.broken: set[str] = set()
         self.never_ready: set[str] = set()
         self.calls: list[str] = []
+        self.files: list[str] = []
+        """The Compose files of the last start."""
 
     def run(self, *argv: str, check: bool = True, **_: Any) -> tuple[int, str, str]:
         words = [word for word in argv if not word.startswith("--")]
@@ -35,6 +37,7 @@ class FakeEngine:
             if release in self.broken:
                 raise CommandFailed("'docker compose' failed with exit code 1: bad image")
             self.running = release
+            self.files = [word.partition("=")[2] for word in argv if word.startswith("--file=")]
         elif words[1:3] == ["compose", "stop"] or words[1] == "stop":
             # Compose stops only what its file describes.
             self.running = None if words[1] == "stop" else self._without(release)
@@ -80,7 +83,7 @@ class Agent:
         return {
             "name": "shop", "release": release, "image": f"r:5001/apps/shop@sha256:{release}",
             "compose": "services: {}\n", "env": {"KEY": "v"}, "port": 5000, "ready_path": "/ready",
-            "migration_service": None, "timeout_s": 90, **changes,
+            "migration_service": None, "timeout_s": 90, "overlay": "", "authority": "", **changes,
         }  # fmt: skip
 
     def app(self) -> _compose_application.Application:
@@ -117,6 +120,21 @@ def test_the_first_release(agent: Agent, engine: FakeEngine) -> None:
     assert (engine.running, agent.releases.current()) == ("r1", "r1")
     env = Path(agent.releases.path("r1"), ".env").read_text()
     assert env == "APP_IMAGE='r:5001/apps/shop@sha256:r1'\nAPP_PORT='5000'\nKEY='v'\n"
+
+
+def test_the_clusters_authority_is_beside_the_release_for_containers_of_any_user(
+    agent: Agent, engine: FakeEngine
+) -> None:
+    trusted = {"authority": "CERTIFICATE", "overlay": '{"services": {}}'}
+    agent.start("r1", **trusted)
+    folder = Path(agent.releases.path("r1"))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert (folder / "ca.crt").read_text() == "CERTIFICATE"
+    assert {name for name, mode in modes.items() if mode != 0o600} == {"ca.crt"}
+    assert modes["ca.crt"] == 0o644
+    assert engine.files == [f"{folder}/compose.yml", f"{folder}/overlay.yml"]
+    assert agent.start("r1", **trusted)["changed"] is False
+    assert agent.start("r1", **{**trusted, "authority": "ANOTHER"})["changed"] is True
 
 
 def test_a_second_run_changes_nothing_and_pulls_nothing(agent: Agent, engine: FakeEngine) -> None:
@@ -287,6 +305,7 @@ class TwoApplications:
         return {
             "name": name, "release": release, "image": f"r:5001/apps/{name}@sha256:{release}",
             "compose": "services: {}\n", "env": {}, "port": 5000, "ready_path": "/ready",
+            "overlay": "", "authority": "",
         }  # fmt: skip
 
     def run(self, *argv: str, check: bool = True, **_: Any) -> tuple[int, str, str]:

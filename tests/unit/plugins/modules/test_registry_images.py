@@ -44,7 +44,7 @@ class FakeRegistry:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     fake = FakeRegistry()
-    monkeypatch.setattr(module, "Registry", lambda address: fake)
+    monkeypatch.setattr(module, "Registry", lambda address, authority: fake)
     return fake
 
 
