@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job, end to end. These tests, then test_deploy and test_down, run on one cluster."""
+"""The main job, end to end; then test_deploy to test_take_down go on with the same cluster."""
 
 from __future__ import annotations
 

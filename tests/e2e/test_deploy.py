@@ -135,7 +135,8 @@ def _served(cluster: Cluster) -> set[str]:
 def _tags(cluster: Cluster) -> int:
     """How many tags of whoami the registry has."""
     address = _network(cluster)["IPAddress"]
-    answer = cluster.on("control-1", f"curl -s http://{address}:5001/v2/apps/whoami/tags/list")
+    url = f"https://{address}:5001/v2/apps/whoami/tags/list"
+    answer = cluster.on("control-1", f"curl -s --cacert /etc/clusterops/ca.crt {url}")
     return len(json.loads(answer)["tags"])
 
 
