@@ -56,12 +56,16 @@ SECRETS: Mapping[str, Callable[[str], str]] = {
 
 HARMLESS = (
     "endpoint.json",
+    "engine.json",
     "deployed.json",
     "resolved.json",
     "provider",
     "*.pid",
     "*.lock",
+    "*.log",
+    "collection/*",
     "load/*",
+    "vagrant/*",
     "logs/*",
     "ssh/*.pub",
     "ssh/known_hosts",
