@@ -30,8 +30,8 @@ class Pool(Protocol):
     def get(self, name: str) -> Entry | None:
         """The agent's entry, or None when it is unknown."""
 
-    def put(self, name: str, address: str, state: str) -> Entry:
-        """Add or change the agent; returns its entry."""
+    def put(self, name: str, address: str, state: str, health_path: str | None) -> Entry:
+        """Add or change the agent; returns its entry. See :class:`Wanted` for ``health_path``."""
 
     def delete(self, name: str) -> Entry | None:
         """Remove the agent; returns its last entry, or None when it was unknown."""
@@ -39,11 +39,15 @@ class Pool(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """The agent as the user wants it; ``state`` is in_service, draining or absent."""
+    """The agent as the user wants it; ``state`` is in_service, draining or absent.
+
+    ``health_path`` None leaves the health checks as they are, "" turns them off.
+    """
 
     name: str
     state: str
     address: str | None = None
+    health_path: str | None = None
     wait_idle: bool = False
     timeout_s: float = 30.0
 
@@ -65,6 +69,11 @@ def check(wanted: Wanted) -> None:
         raise LoadBalancerError(
             f"name: '{wanted.name}' is not an agent's name; use lower-case letters, digits and "
             "dashes, 63 at most, such as agent-1."
+        )
+    if wanted.health_path and not wanted.health_path.startswith("/"):
+        raise LoadBalancerError(
+            f"health_path: '{wanted.health_path}' is not a path; it begins with a slash, such as "
+            "/ready."
         )
     if wanted.timeout_s < 0:
         raise LoadBalancerError(f"timeout_s: {wanted.timeout_s:g} found; it must be 0 or more.")
@@ -104,19 +113,30 @@ def _place(pool: Pool, wanted: Wanted, before: Entry | None, check_mode: bool) -
             f"address: it is missing and agent '{wanted.name}' is not in the pool; "
             "give an IPv4 address and a port such as 10.0.0.101:5000."
         )
-    if known and known["address"] == address and known["state"] == wanted.state:
+    if known and _is_as_wanted(known, wanted, address):
         return Outcome(changed=False, agent=known, before=known)
     if check_mode:
         in_flight = before["in_flight"] if before else 0
+        health_path = wanted.health_path
+        if health_path is None and known:
+            health_path = known.get("health_path")
         agent: Entry = {
             "name": wanted.name,
             "address": address,
             "state": wanted.state,
             "in_flight": in_flight,
         }
+        if health_path:
+            agent["health_path"] = health_path
     else:
-        agent = pool.put(wanted.name, address, wanted.state)
+        agent = pool.put(wanted.name, address, wanted.state, wanted.health_path)
     return Outcome(changed=True, agent=agent, before=known or {})
+
+
+def _is_as_wanted(known: Entry, wanted: Wanted, address: str) -> bool:
+    if wanted.health_path is not None and known.get("health_path", "") != wanted.health_path:
+        return False
+    return bool(known["address"] == address and known["state"] == wanted.state)
 
 
 def _remove(pool: Pool, wanted: Wanted, before: Entry | None, check_mode: bool) -> Outcome:
@@ -160,8 +180,10 @@ class Client:
         status, value = self._request("GET", f"/agents/{name}")
         return None if status == 404 else self._expect(status, value)
 
-    def put(self, name: str, address: str, state: str) -> Entry:
-        body = {"address": address, "state": state}
+    def put(self, name: str, address: str, state: str, health_path: str | None) -> Entry:
+        body: dict[str, str | None] = {"address": address, "state": state}
+        if health_path is not None:
+            body["health_path"] = health_path or None
         return self._expect(*self._request("PUT", f"/agents/{name}", body))
 
     def delete(self, name: str) -> Entry | None:

@@ -34,6 +34,12 @@ options:
     type: str
     choices: [in_service, draining, absent]
     default: in_service
+  health_path:
+    description:
+      - Path of the application that the load balancer asks all the time; while it does not answer
+        with 2xx or 3xx, the agent is passed over.
+      - An empty text turns the checks off. Left out, they stay as they are.
+    type: str
   wait_idle:
     description: >-
       With O(state=draining) or O(state=absent), wait until the agent has no request in flight.
@@ -64,6 +70,7 @@ EXAMPLES = r"""
   clusterops.playground.load_balancer_agent:
     name: agent-2
     address: 10.77.0.102:5000
+    health_path: /ready
     state: in_service
 
 - name: Take an agent out without losing a request
@@ -114,6 +121,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "address": {"type": "str"},
+            "health_path": {"type": "str"},
             "state": {
                 "type": "str",
                 "choices": ["in_service", "draining", "absent"],

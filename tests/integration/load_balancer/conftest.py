@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,14 @@ def run(*command: str, stdin: str | None = None, check: bool = True, **options: 
     return done.stdout
 
 
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for a condition."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "it did not happen in time"
+        time.sleep(0.05)
+
+
 class Machine:
     """The container: where the load balancer runs."""
 
@@ -67,12 +78,53 @@ class Machine:
         """One request to the administration interface."""
         return self.calls([(method, f"http://127.0.0.1:8081{path}", body)])[0]
 
-    def put(self, **agents: str) -> None:
+    def get(self, path: str = "/", method: str = "GET", **headers: str) -> tuple[int, Any]:
+        """One request from outside on a connection of its own."""
+        connection = http.client.HTTPConnection(self.address, 80, timeout=30)
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return response.status, _value(response.read().decode())
+        finally:
+            connection.close()
+
+    def metric(self, name: str, labels: str) -> float:
+        """The value of a metric of the load balancer; 0 for one that is not there."""
+        wanted = f"clusterops_load_balancer_{name}{{{labels}}} "
+        lines = self.admin("GET", "/metrics")[1].splitlines()
+        return next((float(ln.split()[-1]) for ln in lines if ln.startswith(wanted)), 0.0)
+
+    @contextmanager
+    def settings(self, **values: object) -> Iterator[None]:
+        """Other settings of the balancer, and back again afterwards."""
+        path = "/etc/nginx/nginx.conf"
+        edits = " ".join(f"-e 's/ {k} = .*,/ {k} = {v},/'" for k, v in values.items())
+        self.sh(f"cp {path} /tmp/kept && sed -i {edits} {path}")
+        self.reload()
+        try:
+            yield
+        finally:
+            self.sh(f"cp /tmp/kept {path}")
+            self.reload()
+
+    def reload(self) -> None:
+        """Have nginx take its configuration over, and wait until it has."""
+        wanted = self.sh("nginx -s reload && sha1sum /etc/nginx/nginx.conf").split()[0]
+        for _ in range(2):  # both workers
+            until(lambda: self.admin("GET", "/health")[1]["configuration"] == wanted)
+
+    def tell(self, **answers: dict[int, int]) -> None:
+        """Have upstreams answer otherwise, by port: ``status={7001: 500}``, ``ready=…``."""
+        self.calls([("POST", "http://127.0.0.1:7001/set", answers)])
+
+    def put(self, health_path: str | None = None, **agents: str) -> None:
         """Put agents, e.g. ``a="127.0.0.1:7001 draining"`` (in_service when left out)."""
         requests: list[tuple[str, str, object]] = []
         for name, text in agents.items():
             address, _, state = text.partition(" ")
             body = {"address": address, "state": state or "in_service"}
+            if health_path:
+                body["health_path"] = health_path
             requests.append(("PUT", f"http://127.0.0.1:8081/agents/{name}", body))
         for status, value in self.calls(requests):
             assert status == 200, value
@@ -210,6 +262,46 @@ def playbooks(container: str, tmp_path_factory: pytest.TempPathFactory) -> Playb
 def applied(playbooks: Playbooks) -> dict[str, Any]:
     """The first run of the role."""
     return playbooks.role()
+
+
+class Far:
+    """An agent in a network of its own, whose network can vanish: no answer, no refusal."""
+
+    address = "10.99.0.2:7001"
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def vanish(self) -> None:
+        """What it is sent gets lost from now on."""
+        self.machine.sh("ip -n far address flush dev far1")
+
+    def come_back(self) -> None:
+        """It is there again, and nothing has happened to it."""
+        self.machine.sh("ip -n far address add 10.99.0.2/24 dev far1 2>&1 || true")
+
+    def executed(self) -> dict[str, int]:
+        """How often it has executed each POST."""
+        value = self.machine.calls([("GET", f"http://{self.address}/counts", None)])[0][1]
+        return dict(value["executed"])
+
+
+@pytest.fixture
+def far(lb: Machine) -> Iterator[Far]:
+    """An upstream in a network of its own."""
+    lb.sh(
+        "ip netns add far && ip link add far0 type veth peer name far1 netns far"
+        " && ip address add 10.99.0.1/24 dev far0 && ip link set far0 up"
+        " && ip -n far link set lo up && ip -n far link set far1 up"
+    )
+    agent = Far(lb)
+    agent.come_back()
+    command = ("ip", "netns", "exec", "far", "python3", "/opt/test/upstream.py", "7001")
+    run("docker", "exec", "-d", lb.name, *command)
+    until(lambda: "executed" in lb.sh(f"curl -s {agent.address}/counts", check=False))
+    yield agent
+    lb.empty()
+    lb.sh("kill $(ip netns pids far); ip netns delete far; ip link delete far0 2>&1 || true")
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 """A small application for the tests: one HTTP server per port, which count what they do.
 
 Usage: upstream.py PORT...  GET /counts tells how often each POSTed id was executed; /hold answers
-after /release.
+after /release, and so does /events between its two events. POST /set makes ports answer otherwise:
+{"status": {PORT: CODE}, "ready": {PORT: CODE}}, where a readiness of 0 waits for /release.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ LOCK = threading.Lock()
 EXECUTED: dict[str, int] = {}
 SERVED: dict[int, int] = {}
 SLOW: dict[int, float] = {}
+STATUS: dict[int, int] = {}
+READY: dict[int, int] = {}
+RECEIVED: dict[int, int] = {}
 RELEASED = threading.Event()
 
 
@@ -46,16 +50,38 @@ class Handler(BaseHTTPRequestHandler):
         port = self.server.server_address[1]
         path, _, query = self.path.partition("?")
         size = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(size)
+        digest = hashlib.sha256()
+        body = b""
+        left = size
+        while left:
+            body = self.rfile.read(min(left, 65536))
+            if not body:
+                return
+            left -= len(body)
+            digest.update(body)
+            RECEIVED[port] = RECEIVED.get(port, 0) + len(body)
         if path == "/counts":
             with LOCK:
-                self.answer({"executed": EXECUTED, "served": SERVED})
+                self.answer({"executed": EXECUTED, "served": SERVED, "received": RECEIVED})
+            return
+        if path == "/set":
+            wanted = json.loads(body)
+            for known, key in ((STATUS, "status"), (READY, "ready")):
+                known.update({int(k): v for k, v in wanted.get(key, {}).items()})
+            self.answer({})
+            return
+        if path == "/ready":
+            status = READY.get(port, 200)
+            if not status:
+                RELEASED.wait(60)
+            self.answer({"ready": status == 200}, status or 200)
             return
         if path == "/reset":
             with LOCK:
                 EXECUTED.clear()
                 SERVED.clear()
-                SLOW.clear()
+                for known in (SLOW, STATUS, READY, RECEIVED):
+                    known.clear()
                 SLOW.update({int(k): v for k, v in json.loads(body or b"{}").items()})
             RELEASED.clear()
             self.answer({})
@@ -75,14 +101,37 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
+        if path == "/events":
+            self.events()
+            return
+        if path == "/download":
+            self.download(int(query))
+            return
         if path == "/hold":
             RELEASED.wait(60)
         time.sleep(SLOW.get(port, 0.0))
-        digest = hashlib.sha256(body).hexdigest()
         headers = {key.lower(): value for key, value in self.headers.items()}
-        self.answer({"port": port, "size": len(body), "sha256": digest, "headers": headers})
+        value = {"port": port, "size": size, "sha256": digest.hexdigest(), "headers": headers}
+        self.answer(value, STATUS.get(port, 200))
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+    def events(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"data: first\n\n")
+        RELEASED.wait(60)
+        self.wfile.write(b"data: second\n\n")
+        self.close_connection = True
+
+    def download(self, megabytes: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(megabytes << 20))
+        self.end_headers()
+        for _ in range(megabytes):
+            self.wfile.write(bytes(1 << 20))
 
     def websocket(self) -> None:
         if self.headers.get("Upgrade") != "websocket":

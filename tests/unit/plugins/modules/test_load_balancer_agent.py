@@ -36,10 +36,15 @@ class FakePool:
         agent = self.agents.get(name)
         return dict(agent) if agent else None
 
-    def put(self, name: str, address: str, state: str) -> dict[str, Any]:
+    def put(self, name: str, address: str, state: str, health_path: str | None) -> dict[str, Any]:
         self.writes.append(f"put {name} {address} {state}")
         old = self.agents.get(name, {"in_flight": 0})
-        self.agents[name] = {**old, "name": name, "address": address, "state": state}
+        agent = {**old, "name": name, "address": address, "state": state}
+        if health_path is not None:
+            agent["health_path"] = health_path
+        if not agent.get("health_path"):
+            agent.pop("health_path", None)
+        self.agents[name] = agent
         return dict(self.agents[name])
 
     def delete(self, name: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ local responses = require "clusterops.responses"
 local _M = {}
 
 local STATES = { in_service = true, draining = true }
-local FIELDS = { address = true, state = true }
+local FIELDS = { address = true, state = true, health_path = true }
 
 local configuration
 
@@ -41,6 +41,12 @@ local function valid_address(address)
     return true
 end
 
+-- A path that can be asked for as it is: it ends up in the line of a request.
+local function valid_path(path)
+    return type(path) == "string" and #path <= 255 and path:match("^/[!-~]*$")
+        and not path:find("#", 1, true)
+end
+
 -- The wanted agent of a request's body, or nil and what is wrong with it.
 local function parse(body)
     local value = cjson.decode(body or "")
@@ -50,7 +56,8 @@ local function parse(body)
     end
     for field in pairs(value) do
         if not FIELDS[field] then
-            return nil, "Unknown field '" .. tostring(field) .. "'; allowed are address and state."
+            return nil, "Unknown field '" .. tostring(field) .. "'; allowed are address, state "
+                .. "and health_path."
         end
     end
     if type(value.address) ~= "string" or not valid_address(value.address) then
@@ -58,6 +65,12 @@ local function parse(body)
     end
     if not STATES[value.state] then
         return nil, "'state' must be in_service or draining."
+    end
+    -- null: no checks any more. Left out: as before.
+    if value.health_path == cjson.null then
+        value.health_path = false
+    elseif value.health_path ~= nil and not valid_path(value.health_path) then
+        return nil, "'health_path' must be a path such as /ready, or null for no checks."
     end
     return value
 end
@@ -68,7 +81,7 @@ local function put(name)
     if not wanted then
         return responses.error(400, problem)
     end
-    local agent, err = pool.put(name, wanted.address, wanted.state)
+    local agent, err = pool.put(name, wanted.address, wanted.state, wanted.health_path)
     if not agent then
         ngx.log(ngx.ERR, err)
         return responses.error(500, "The agent was not changed: " .. err)

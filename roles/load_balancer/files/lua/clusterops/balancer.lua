@@ -1,10 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Choosing an agent for a request: the one with the fewest requests in flight.
+-- Choosing an agent for a request, and counting it there until it has ended.
 --
 -- nginx asks here for every try. What may be sent a second time is nginx's decision
 -- (proxy_next_upstream); an agent that was tried for a request is never tried again for it.
 
+local algorithms = require "clusterops.algorithms"
 local balancer = require "ngx.balancer"
+local failures = require "clusterops.failures"
+local memory = require "clusterops.memory"
 local metrics = require "clusterops.metrics"
 local pool = require "clusterops.pool"
 
@@ -15,56 +18,72 @@ local _M = {}
 local NGX_BUSY = -3
 local REPICK_LIMIT = 20
 
-local random = math.random
+-- From best to worst; a worse one is used only if there is nobody better.
+local FINE, DOUBTFUL, UNREACHABLE = 0, 1, 2
+
+local random, min = math.random, math.min
 local settings
 
 function _M.configure(values)
     settings = values
 end
 
--- The least busy of the agents that were not tried; those that could not be reached a moment ago
--- only if there is nobody else. Ties go to a random one, for the search begins at a random place.
-local function least_busy(agents, tried)
+local function standing(slot, now)
+    if memory.failing_until[slot] > now then
+        return UNREACHABLE
+    elseif memory.ejected_until[slot] > now or memory.unhealthy[slot] ~= 0 then
+        return DOUBTFUL
+    end
+    return FINE
+end
+
+-- The cheapest of the agents that were not tried. Ties go to a random one, for the search begins
+-- at a random place. tried is nil for the first try.
+local function cheapest(agents, tried)
     local total = #agents
     if total == 0 then
-        return nil, 0
+        return nil
     end
-    local any_failing = pool.any_failing()
-    local offset = random(total)
-    local best, best_load, best_failing
-    local untried = 0
-    for step = 1, total do
-        local agent = agents[(offset + step) % total + 1]
-        if not tried[agent.name] then
-            untried = untried + 1
-            local failing = any_failing and pool.is_failing(agent.name)
-            local load = pool.in_flight(agent.name)
-            if not best or (best_failing and not failing)
-                or (best_failing == failing and load < best_load) then
-                best, best_load, best_failing = agent, load, failing
+    local now = ngx.now()
+    local cost_of = algorithms.cost
+    local place = random(total)
+    local best, best_cost, best_standing
+    for _ = 1, total do
+        local agent = agents[place]
+        place = place == total and 1 or place + 1
+        local slot = agent.slot
+        local standing_now = standing(slot, now)
+        if (not best or standing_now <= best_standing) and not (tried and tried[agent.name]) then
+            local in_flight = memory.in_flight(slot)
+            -- One request at a time finds out whether a vanished agent is back, and none that has
+            -- waited for another one before: nobody hangs where nobody answers.
+            local held = standing_now == UNREACHABLE and memory.vanished_until[slot] > now
+                and (tried or in_flight > 0)
+            if not held then
+                local cost = cost_of(slot, in_flight, now)
+                if not best or standing_now < best_standing or cost < best_cost then
+                    best, best_cost, best_standing = agent, cost, standing_now
+                end
             end
         end
     end
-    return best, untried
+    return best
 end
 
 -- Choose and count in one step. An agent that leaves the service between the choice and the count
 -- is not used: whoever drains it may already have seen that nothing is in flight.
 local function choose(tried)
-    local agent, untried
     for _ = 1, REPICK_LIMIT do
-        local agents, version = pool.in_service()
-        agent, untried = least_busy(agents, tried)
+        local agent = cheapest(pool.in_service(), tried)
         if not agent then
-            return nil, 0
+            return nil
         end
-        pool.acquire(agent.name)
-        if pool.version() == version then
-            return agent, untried
+        memory.acquire(agent.slot)
+        if pool.unchanged() then
+            return agent
         end
-        pool.release(agent.name)
+        memory.release(agent.slot)
     end
-    return nil, 0
 end
 
 -- The n-th item of a list of nginx's upstream variables ("0.001, -").
@@ -78,19 +97,21 @@ local function nth(list, n)
     end
 end
 
--- A try failed in connecting when it ended in an error and never had a connection.
-local function note_failure(name, try)
+-- Take a failed try to heart. It failed in connecting when it never had a connection.
+local function note_failure(agent, try)
     local status = nth(ngx.var.upstream_status, try)
-    if (status == "502" or status == "504") and nth(ngx.var.upstream_connect_time, try) == "-" then
-        pool.mark_failed(name, settings.fail_timeout_s)
-        metrics.connect_failure(name)
+    if not status or status:byte() ~= 53 then -- 53: the digit 5
+        return
     end
+    if (status == "502" or status == "504") and nth(ngx.var.upstream_connect_time, try) == "-" then
+        failures.note_unreachable(agent, status == "504")
+        metrics.connect_failure(agent.name)
+    end
+    failures.note_error(agent)
 end
 
 local function use(agent)
-    -- Idle connections are kept per entry into service: one from before a machine's power-off,
-    -- whose end never arrived, is not used for the machine that came back with its address.
-    local ok, err = balancer.set_current_peer(agent.host, agent.port, "g" .. agent.generation)
+    local ok, err = balancer.set_current_peer(agent.host, agent.port, agent.connections)
     -- Older modules do not know the name, and leave keeping connections to nginx.
     if ok and balancer.enable_keepalive then
         ok, err = balancer.enable_keepalive(settings.keepalive_timeout_s, 0)
@@ -101,57 +122,85 @@ local function use(agent)
     end
 end
 
--- balancer_by_lua: called for the first try and for every further one.
-function _M.run()
-    local var = ngx.var
+-- The try before has failed: give back what was counted. Returns the names that were tried.
+local function give_back(name)
     local ctx = ngx.ctx
     local tried = ctx.lb_tried
-    local first = not tried
-    if first then
+    if not tried then
         tried = {}
         ctx.lb_tried = tried
         ctx.lb_tries = 0
-    else
-        local previous = var.lb_agent
-        if previous ~= "" then
-            note_failure(previous, ctx.lb_tries)
-            pool.release(previous)
-            var.lb_agent = ""
-        end
     end
+    tried[name] = true
+    ctx.lb_tries = ctx.lb_tries + 1
+    local agent = pool.agent(name)
+    if agent then
+        note_failure(agent, ctx.lb_tries)
+        memory.release(agent.slot)
+    end
+    return tried
+end
 
-    local agent, untried = choose(tried)
+-- balancer_by_lua: called for the first try and for every further one.
+function _M.run()
+    local var = ngx.var
+    local previous = var.lb_agent
+    local first = previous == ""
+    local tried
+    if not first then
+        tried = give_back(previous)
+        var.lb_agent = ""
+    end
+    local agent = choose(tried)
     if not agent then
         if first then
             var.lb_no_agent = "1"
         end
         return ngx.exit(NGX_BUSY)
     end
-    tried[agent.name] = true
-    ctx.lb_tries = ctx.lb_tries + 1
     -- A variable, not ngx.ctx: it is still there after nginx's internal redirect to an error page,
     -- so that what was counted is always given back.
     var.lb_agent = agent.name
-
     if first then
-        local more = math.min(settings.tries, untried) - 1
+        local more = min(settings.tries, #pool.in_service()) - 1
         if more > 0 then
             balancer.set_more_tries(more)
         end
     end
-    use(agent)
+    return use(agent)
+end
+
+-- Seconds until the agent of the last try began to answer.
+local function latency()
+    local text = ngx.var.upstream_header_time
+    return text and tonumber(text:match("[%d.]+$"))
 end
 
 -- log_by_lua: runs once for every request, however it ended.
 function _M.log()
-    local var = ngx.var
-    local name = var.lb_agent
-    if name and name ~= "" then
-        pool.release(name)
-        local _, earlier = (var.upstream_status or ""):gsub("[,:]", "")
-        note_failure(name, earlier + 1)
+    local name = ngx.var.lb_agent
+    local status = ngx.status
+    local agent = name and name ~= "" and pool.agent(name)
+    if agent then
+        local slot = agent.slot
+        memory.release(slot)
+        if status >= 500 then
+            local _, earlier = (ngx.var.upstream_status or ""):gsub("[,:]", "")
+            note_failure(agent, earlier + 1)
+        elseif status ~= 499 then -- 499: the client did not wait for the answer
+            memory.answered[slot] = memory.answered[slot] + 1
+            if memory.errors[slot] ~= 0 then
+                memory.errors[slot] = 0
+            end
+        end
+        if algorithms.needs_latency then
+            local seconds = latency()
+            if seconds then
+                algorithms.observe(slot, seconds, ngx.now())
+            end
+        end
     end
-    metrics.request(name, ngx.status)
+    metrics.request(name, status)
 end
 
 return _M

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Counters of all workers, shown in Prometheus' text format.
 
+local memory = require "clusterops.memory"
 local pool = require "clusterops.pool"
 
 local dict = ngx.shared.clusterops_metrics
@@ -9,15 +10,46 @@ local _M = {}
 
 local PREFIX = "clusterops_load_balancer_"
 
+-- What this worker counted since it was last added to what all have: agent -> class -> requests.
+local requests = {}
+
+local floor = math.floor
+
 function _M.request(agent, status)
     if not agent or agent == "" then
         agent = "none"
     end
-    dict:incr("r:" .. agent .. ":" .. math.floor(status / 100) .. "xx", 1, 0)
+    local classes = requests[agent]
+    if not classes then
+        classes = { 0, 0, 0, 0, 0 }
+        requests[agent] = classes
+    end
+    local class = floor(status / 100)
+    classes[class] = (classes[class] or 0) + 1
+end
+
+-- Add what this worker counted to what all have; every second and when the worker ends.
+function _M.flush()
+    for agent, classes in pairs(requests) do
+        for class, count in pairs(classes) do
+            if count > 0 then
+                dict:incr("r:" .. agent .. ":" .. class .. "xx", count, 0)
+                classes[class] = 0
+            end
+        end
+    end
 end
 
 function _M.connect_failure(agent)
     dict:incr("c:" .. agent .. ":", 1, 0)
+end
+
+function _M.ejection(agent)
+    dict:incr("e:" .. agent .. ":", 1, 0)
+end
+
+function _M.check(agent, verdict)
+    dict:incr("h:" .. agent .. ":" .. verdict, 1, 0)
 end
 
 -- The lines of one counter, in a stable order.
@@ -40,12 +72,22 @@ local function gauge(lines, name, help, value_of)
     lines[#lines + 1] = "# HELP " .. PREFIX .. name .. " " .. help
     lines[#lines + 1] = "# TYPE " .. PREFIX .. name .. " gauge"
     for _, agent in ipairs(pool.list()) do
-        lines[#lines + 1] = string.format('%s%s{agent="%s"} %d', PREFIX, name, agent.name,
-            value_of(agent))
+        local value = value_of(agent)
+        if value then
+            lines[#lines + 1] = string.format('%s%s{agent="%s"} %.6g', PREFIX, name, agent.name,
+                value)
+        end
+    end
+end
+
+local function is(reason)
+    return function(agent)
+        return agent.passed_over == reason and 1 or 0
     end
 end
 
 function _M.text()
+    _M.flush()
     local lines = {}
     local keys = dict:get_keys(0)
     table.sort(keys)
@@ -53,12 +95,28 @@ function _M.text()
         "Requests answered, by the agent that had them last and the class of the status.", "status")
     counter(lines, keys, "c", "connect_failures_total",
         "Tries that could not reach the agent.")
+    counter(lines, keys, "e", "ejections_total",
+        "How often an agent was passed over because of errors in a row.")
+    counter(lines, keys, "h", "health_checks_total",
+        "Health checks of an agent; a late one counts for nothing while it answers clients.",
+        "verdict")
     gauge(lines, "in_flight_requests", "Requests an agent is working on.",
         function(agent) return agent.in_flight end)
     gauge(lines, "in_service", "1 while an agent gets new requests.",
         function(agent) return agent.state == "in_service" and 1 or 0 end)
-    gauge(lines, "passed_over", "1 while an agent is passed over because it was not reached.",
-        function(agent) return pool.is_failing(agent.name) and 1 or 0 end)
+    gauge(lines, "passed_over", "1 while an agent is passed over, whatever the reason.",
+        function(agent) return agent.passed_over and 1 or 0 end)
+    gauge(lines, "unreachable", "1 while an agent is passed over because it was not reached.",
+        is("unreachable"))
+    gauge(lines, "ejected", "1 while an agent is passed over because of errors in a row.",
+        is("ejected"))
+    gauge(lines, "healthy", "1 while an agent passes its health checks, if it has any.",
+        function(agent) return agent.health_path and (agent.healthy and 1 or 0) end)
+    gauge(lines, "latency_seconds", "Moving average of an agent's latency (peak_ewma only).",
+        function(agent)
+            local known = pool.agent(agent.name)
+            return known and memory.latency_at[known.slot] > 0 and memory.latency[known.slot]
+        end)
     return table.concat(lines, "\n") .. "\n"
 end
 

@@ -30,12 +30,21 @@ function _M.method_not_allowed(allowed)
         .. allowed .. ".")
 end
 
+-- Whether no try had a connection: nothing was sent, to nobody.
+local function nobody_was_reached(var)
+    local times = var.upstream_connect_time
+    return times ~= nil and times ~= "" and not times:find("%d")
+end
+
 -- The answer to a client whose request no agent answered.
 function _M.no_answer(retry_after_s)
     local var = ngx.var
     local status, message
     if var.lb_no_agent == "1" then
         status, message = 503, "No agent is in service; try again in a moment."
+        ngx.header["Retry-After"] = retry_after_s
+    elseif nobody_was_reached(var) then
+        status, message = 503, "No agent could be reached; try again in a moment."
         ngx.header["Retry-After"] = retry_after_s
     elseif (var.upstream_status or ""):match("504$") then
         status, message = 504, "The application did not answer in time."
