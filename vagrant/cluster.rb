@@ -110,9 +110,11 @@ class ClusterNode
   end
 
   def control_ports
+    tls = { "load_balancer_tls" => [@cluster["port_load_balancer_tls"], 443] }
     { "load_balancer" => [@cluster["port_load_balancer"], 80],
       "dashboard" => [@cluster["port_dashboard"], 9000],
-      "prometheus" => [@cluster["port_prometheus"], 9090] }
+      "prometheus" => [@cluster["port_prometheus"], 9090],
+      **(@cluster["load_balancer_tls"] == "none" ? {} : tls) }
   end
 
   def agent_ports

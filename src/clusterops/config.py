@@ -67,6 +67,7 @@ NODE_PYTHONS = {"ubuntu-24.04": "3.12", "debian-12": "3.11", "debian-13": "3.13"
 PORT_KEYS = {
     "Server Manager": "port_server_manager",
     "load balancer": "port_load_balancer",
+    "TLS": "port_load_balancer_tls",
     "dashboard": "port_dashboard",
     "Prometheus": "port_prometheus",
     "ssh": "port_ssh",
@@ -198,11 +199,28 @@ class ClusterConfig(BaseModel):
 
     port_server_manager: Port = Field(3000, description="Server Manager API.")
     port_load_balancer: Port = Field(8080, description="The application, load balanced.")
+    port_load_balancer_tls: Port = Field(
+        8443, description="The same with TLS and HTTP/2, unless load_balancer_tls is none."
+    )
     port_dashboard: Port = Field(9000, description="Dashboard and scaler API.")
     port_prometheus: Port = Field(9090, description="Prometheus.")
     port_ssh: Port = Field(2223, description="ssh to control-1; agent-n is at this port + n.")
     port_app: Port = Field(5000, description="agent-n's application is at this port + n.")
     port_metrics: Port = Field(5100, description="agent-n's metrics API is at this port + n.")
+
+    load_balancer_tls: Literal["none", "cluster", "own"] = Field(
+        "none",
+        description="TLS and HTTP/2 for the application: none, with a certificate of the cluster's "
+        "own authority, or with one of your own. A cluster that is up gets the port by down and up.",
+    )
+    load_balancer_tls_certificate_file: str = Field(
+        "",
+        description="Certificate of your own with its chain, PEM; from the folder of cluster.yml.",
+    )
+    load_balancer_tls_key_file: str = Field("", description="Its key, PEM.")
+    load_balancer_tls_redirect: bool = Field(
+        False, description="Send clients that come in without TLS to it."
+    )
 
     application_path: str = Field(
         "apps/fibonacci",
@@ -260,6 +278,7 @@ class ClusterConfig(BaseModel):
         problems = [
             *scaling_contradictions(self),
             *_policy_problems(self),
+            *_tls_problems(self),
             *_port_conflicts(self.host_ports()),
         ]
         if problems:
@@ -284,6 +303,8 @@ class ClusterConfig(BaseModel):
             "Prometheus": self.port_prometheus,
             "ssh to control-1": self.port_ssh,
         }
+        if self.load_balancer_tls != "none":
+            ports["TLS of the load balancer"] = self.port_load_balancer_tls
         for n in range(1, self.agents_max + 1):
             ports[f"ssh to agent-{n}"] = self.port_ssh + n
             ports[f"application of agent-{n}"] = self.port_app + n
@@ -319,6 +340,15 @@ def _policy_problems(config: ClusterConfig) -> list[str]:
     except UsageError as error:
         return [error.message]
     return []
+
+
+def _tls_problems(config: ClusterConfig) -> list[str]:
+    """A certificate of one's own takes two files."""
+    return [
+        f"{key}: it is missing; load_balancer_tls: own takes a certificate and its key"
+        for key in ("load_balancer_tls_certificate_file", "load_balancer_tls_key_file")
+        if config.load_balancer_tls == "own" and not getattr(config, key)
+    ]
 
 
 def _port_conflicts(ports: dict[str, int]) -> list[str]:

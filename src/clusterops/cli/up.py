@@ -37,9 +37,10 @@ def up(
     else:
         stages.say(f"\nThe cluster is up ({stages.elapsed_s:.0f} s).")
     base = config.cluster_bind_address
+    tls = f"\n                https://{base}:{config.port_load_balancer_tls}"
     stages.say(
         f"""
-  application   http://{base}:{config.port_load_balancer}
+  application   http://{base}:{config.port_load_balancer}{tls if config.load_balancer_tls != "none" else ""}
   dashboard     http://{base}:{config.port_dashboard}
   Prometheus    http://{base}:{config.port_prometheus}
 

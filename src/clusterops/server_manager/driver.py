@@ -25,6 +25,7 @@ NODE_PORTS: Mapping[str, int] = {
     "app": 5000,
     "metrics": 5100,
     "load_balancer": 80,
+    "load_balancer_tls": 443,
     "dashboard": 9000,
     "prometheus": 9090,
 }

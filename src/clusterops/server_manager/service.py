@@ -283,6 +283,7 @@ def server_spec(config: ClusterConfig, name: str, make_seed: MakeSeed) -> Server
         return make_seed(name, [*addresses, *(a for a in extra if a not in addresses)])
 
     if name == CONTROL_NODE:
+        tls = config.load_balancer_tls != "none"
         return ServerSpec(
             name=name,
             role=Role.CONTROL,
@@ -291,6 +292,7 @@ def server_spec(config: ClusterConfig, name: str, make_seed: MakeSeed) -> Server
             ports={
                 "ssh": config.port_ssh,
                 "load_balancer": config.port_load_balancer,
+                **({"load_balancer_tls": config.port_load_balancer_tls} if tls else {}),
                 "dashboard": config.port_dashboard,
                 "prometheus": config.port_prometheus,
             },
