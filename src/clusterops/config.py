@@ -211,7 +211,7 @@ class ClusterConfig(BaseModel):
     load_balancer_tls: Literal["none", "cluster", "own"] = Field(
         "none",
         description="TLS and HTTP/2 for the application: none, with a certificate of the cluster's "
-        "own authority, or with one of your own. A cluster that is up gets the port by down and up.",
+        "own authority, or with one of your own. A cluster that is up gets it by down and up.",
     )
     load_balancer_tls_certificate_file: str = Field(
         "",

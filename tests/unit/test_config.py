@@ -111,6 +111,20 @@ def test_it_cannot_be_changed() -> None:
             "would both be at 9000",
         ),
         (
+            "load_balancer_tls: cluster\nport_load_balancer_tls: 9090",
+            "line 2: port_load_balancer_tls: TLS of the load balancer and Prometheus "
+            "(port_prometheus) would both be at 9090",
+        ),
+        (
+            "load_balancer_tls: off",
+            "line 1: load_balancer_tls: found False; allowed: none or cluster or own",
+        ),
+        (
+            "load_balancer_tls: own\nload_balancer_tls_certificate_file: a.pem",
+            "line 1: load_balancer_tls_key_file: it is missing; load_balancer_tls: own takes a "
+            "certificate and its key",
+        ),
+        (
             "agents_max: 50\nport_app: 2222",
             "line 2: port_app: application of agent-1 and ssh to control-1 (port_ssh) "
             "would both be at 2223",

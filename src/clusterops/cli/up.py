@@ -37,10 +37,12 @@ def up(
     else:
         stages.say(f"\nThe cluster is up ({stages.elapsed_s:.0f} s).")
     base = config.cluster_bind_address
-    tls = f"\n                https://{base}:{config.port_load_balancer_tls}"
+    tls = ""
+    if config.load_balancer_tls != "none":
+        tls = f"\n                https://{base}:{config.port_load_balancer_tls}"
     stages.say(
         f"""
-  application   http://{base}:{config.port_load_balancer}{tls if config.load_balancer_tls != "none" else ""}
+  application   http://{base}:{config.port_load_balancer}{tls}
   dashboard     http://{base}:{config.port_dashboard}
   Prometheus    http://{base}:{config.port_prometheus}
 

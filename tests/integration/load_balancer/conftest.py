@@ -36,7 +36,7 @@ CGROUP_V1_INIT = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_L
 def run(*command: str, stdin: str | None = None, check: bool = True, **options: Any) -> str:
     """Run a command and return its output; fails the test with both outputs."""
     done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=180, check=False, **options
+        command, input=stdin, capture_output=True, text=True, timeout=400, check=False, **options
     )
     if check and done.returncode:
         pytest.fail(f"{command[:6]} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")

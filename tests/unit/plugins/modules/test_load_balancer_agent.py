@@ -125,6 +125,21 @@ def test_a_change_is_written_once_and_not_at_all_in_check_mode(
     assert not run(pool, **wanted).changed
 
 
+def test_health_path_is_kept_changed_and_taken_away() -> None:
+    pool = FakePool(**{"agent-1": {**entry("in_service"), "health_path": "/ready"}})
+    assert not run(pool, state="in_service").changed
+    assert not run(pool, state="in_service", health_path="/ready").changed
+    outcome = run(pool, check=True, state="draining")
+    assert outcome.agent is not None
+    assert outcome.agent["health_path"] == "/ready"
+    assert run(pool, state="in_service", health_path="/health").changed
+    assert pool.agents["agent-1"]["health_path"] == "/health"
+    assert run(pool, state="in_service", health_path="").changed
+    assert not run(pool, state="in_service", health_path="").changed
+    with pytest.raises(LoadBalancerError, match=r"^health_path: 'ready'"):
+        run(pool, state="in_service", health_path="ready")
+
+
 def test_draining_waits_until_the_last_request_has_ended() -> None:
     pool = FakePool(**{"agent-1": entry("in_service", 5)})
     outcome = run(pool, state="draining", wait_idle=True)
@@ -200,7 +215,7 @@ def server() -> Iterator[Any]:
 def test_client_reads_answers_and_refusals(server: Any) -> None:
     client = Client(server.server_port)
     server.answer = (200, json.dumps(entry("draining")).encode())
-    assert client.put("agent-1", "10.0.0.1:5000", "draining") == entry("draining")
+    assert client.put("agent-1", "10.0.0.1:5000", "draining", None) == entry("draining")
     assert client.delete("agent-1") == client.get("agent-1") == entry("draining")
     paths = [("PUT", "/agents/agent-1"), ("DELETE", "/agents/agent-1"), ("GET", "/agents/agent-1")]
     assert server.seen == paths
@@ -209,7 +224,7 @@ def test_client_reads_answers_and_refusals(server: Any) -> None:
     assert client.delete("agent-1") is None
     server.answer = (400, b'{"error":"\'state\' must be in_service or draining."}')
     with pytest.raises(LoadBalancerError, match="answered 400: 'state' must be"):
-        client.put("agent-1", "10.0.0.1:5000", "draining")
+        client.put("agent-1", "10.0.0.1:5000", "draining", None)
     server.answer = (200, b"<html>")
     with pytest.raises(LoadBalancerError, match="not the answer of a load balancer"):
         client.get("agent-1")
