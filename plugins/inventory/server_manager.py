@@ -17,7 +17,7 @@ description:
   - All hosts get every key of the resolved C(cluster.yml) as a variable, and
     C(cluster_provider_in_use), C(cluster_host_address), C(cluster_network),
     C(cluster_node_python), C(server_manager_url), C(server_manager_token_file),
-    C(server_manager_node_url) and, on the host, C(cluster_state_dir).
+    C(server_manager_node_url), C(server_manager_ca_file) and, on the host, C(cluster_state_dir).
   - A Server Manager that does not answer is an error, never an empty inventory.
 author:
   - Cluster Operations Playground contributors (@clusterops)
@@ -32,7 +32,8 @@ options:
   endpoint_file:
     description:
       - JSON file that says where the Server Manager is, with the keys C(url), C(token_file),
-        C(ssh_key), C(known_hosts) and optionally C(state_dir).
+        C(ssh_key), C(known_hosts) and optionally C(state_dir), and C(ca_file), the certificate of
+        the authority that a Server Manager with https is checked with.
       - Relative to the folder of the inventory source; paths in the file are relative to the file.
     type: str
     default: ../.playground/endpoint.json
@@ -84,7 +85,7 @@ from ansible_collections.clusterops.playground.plugins.plugin_utils._inventory i
 REMEDY = "Start the cluster with ./playground up."
 SUFFIXES = (".server_manager.yml", ".server_manager.yaml")
 GROUPS = {"control": "control", "agent": "agents"}
-PATHS = ("token_file", "ssh_key", "known_hosts", "state_dir")
+PATHS = ("token_file", "ssh_key", "known_hosts", "state_dir", "ca_file")
 # Exist even when empty, so that plays which target them do not warn.
 ALWAYS = ("control", "agents", "state_running", "state_stopped")
 LOOPBACK = "127.0.0.1"
@@ -118,6 +119,8 @@ def cluster_variables(cluster: dict[str, t.Any], endpoint: dict[str, t.Any]) -> 
     )
     if endpoint.get("state_dir"):
         variables["cluster_state_dir"] = endpoint["state_dir"]
+    if endpoint.get("ca_file"):
+        variables["server_manager_ca_file"] = endpoint["ca_file"]
     return variables
 
 
@@ -200,7 +203,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
 
     def _create_client(self, endpoint: dict[str, t.Any]) -> t.Any:
         return ServerManagerClient(
-            endpoint["url"], read_token(endpoint["token_file"]), self.get_option("timeout_s")
+            endpoint["url"],
+            read_token(endpoint["token_file"]),
+            self.get_option("timeout_s"),
+            endpoint.get("ca_file"),
         )
 
     def _populate(

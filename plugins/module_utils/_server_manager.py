@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
+import ssl
 import typing as t
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 SERVERS = "/api/v1/servers"
 
@@ -33,14 +34,22 @@ def read_token(path: str) -> str:
 
 
 class ServerManagerClient:
-    """Calls on one Server Manager; every one may raise ServerManagerError."""
+    """Calls on one Server Manager; every one may raise ServerManagerError.
 
-    def __init__(self, url: str, token: str, timeout_s: float = 30) -> None:
+    With https, the Server Manager has to prove itself to the authority in ca_file.
+    """
+
+    def __init__(
+        self, url: str, token: str, timeout_s: float = 30, ca_file: str | None = None
+    ) -> None:
         self._url = url.rstrip("/")
         self._token = token
         self._timeout_s = timeout_s
         # The Server Manager is on this host or on the node's own network, never behind a proxy.
-        self._opener = build_opener(ProxyHandler({}))
+        handlers: list[t.Any] = [ProxyHandler({})]
+        if url.startswith("https:"):
+            handlers.append(HTTPSHandler(context=_tls(ca_file)))
+        self._opener = build_opener(*handlers)
 
     def cluster(self) -> dict[str, t.Any]:
         """The cluster and its resolved configuration."""
@@ -109,7 +118,18 @@ class ServerManagerClient:
         return answer
 
 
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ServerManagerError(
+            f"the certificate of the cluster's authority, {ca_file}, cannot be read: {_why(error)}"
+        ) from error
+
+
 def _why(error: t.Any) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not one of this cluster"
     return str(getattr(error, "strerror", None) or error)
 
 

@@ -40,6 +40,11 @@ options:
       - File on the machine where this module runs that holds the Server Manager's token.
     type: path
     required: true
+  api_ca_file:
+    description:
+      - With https, the certificate of the authority that the Server Manager has to prove itself
+        to; the cluster's own.
+    type: path
   timeout_s:
     description:
       - Longest time to wait for one answer of the Server Manager, in seconds.
@@ -165,6 +170,7 @@ def main() -> None:
             "api_url": {"type": "str", "required": True},
             # The path of a file is no secret.
             "api_token_file": {"type": "path", "required": True, "no_log": False},
+            "api_ca_file": {"type": "path"},
             "timeout_s": {"type": "float", "default": 200},
         },
         supports_check_mode=True,
@@ -172,7 +178,10 @@ def main() -> None:
     options = module.params
     try:
         client = ServerManagerClient(
-            options["api_url"], read_token(options["api_token_file"]), options["timeout_s"]
+            options["api_url"],
+            read_token(options["api_token_file"]),
+            options["timeout_s"],
+            options["api_ca_file"],
         )
         changed, before, after = ensure(
             client, options["name"], options["state"], module.check_mode

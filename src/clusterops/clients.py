@@ -33,11 +33,12 @@ class JsonClient:
 
     Args:
         what: the service's name in error messages.
+        token: the token, or its file, which is read for each request: it may be replaced.
         timeout_s: the longest wait for a connection, and for an answer.
     """
 
     def __init__(
-        self, url: str, what: str, *, token: str | None = None, timeout_s: float = 5.0
+        self, url: str, what: str, *, token: str | Path | None = None, timeout_s: float = 5.0
     ) -> None:
         self.url = url.rstrip("/")
         self.what = what
@@ -53,8 +54,9 @@ class JsonClient:
         """
         parts = urlsplit(self.url)
         headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        token = _token(self._token)
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         payload = None
         if body is not None:
             payload = json.dumps(body).encode()
@@ -102,7 +104,7 @@ class ServerManagerClient(JsonClient):
     """The machines of one cluster."""
 
     # Longer than the Server Manager gives its provider: VBoxManage now and then takes ten seconds.
-    def __init__(self, url: str, token: str | None, *, timeout_s: float = 25.0) -> None:
+    def __init__(self, url: str, token: str | Path | None, *, timeout_s: float = 25.0) -> None:
         super().__init__(url, "Server Manager", token=token, timeout_s=timeout_s)
 
     @classmethod
@@ -114,8 +116,9 @@ class ServerManagerClient(JsonClient):
         """
         try:
             endpoint = json.loads(state.endpoint_file.read_text(encoding="utf-8"))
-            token = Path(endpoint.get("token_file") or state.token_file).read_text().strip()
-            return cls(str(endpoint["url"]), token)
+            token_file = Path(endpoint.get("token_file") or state.token_file)
+            token_file.read_text(encoding="ascii")
+            return cls(str(endpoint["url"]), token_file)
         except (OSError, ValueError, KeyError) as error:
             raise NotRunningError("The cluster is not running.", remedy=START) from error
 
@@ -152,7 +155,9 @@ class ServerManagerClient(JsonClient):
 class ScalerClient(JsonClient):
     """The scaler's API, which runs on the control node."""
 
-    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, url: str, token: str | Path | None = None, *, timeout_s: float = 5.0
+    ) -> None:
         super().__init__(url, "scaler", token=token, timeout_s=timeout_s)
 
     def status(self) -> dict[str, Any]:
@@ -197,6 +202,10 @@ class ScalerClient(JsonClient):
         rows = data.get(what) if isinstance(data, dict) else None
         return rows if isinstance(rows, list) else []
 
+    def audit(self, *, limit: int) -> list[dict[str, Any]]:
+        """Who asked the scaler for what, newest first."""
+        return self._rows("audit", limit=limit)
+
     def hold(self, holder: str, ttl_s: float) -> dict[str, Any]:
         """Keep the scaler from starting actions; it answers once none is in progress."""
         data = self.request("POST", "/api/v1/hold", {"holder": holder, "ttl_s": ttl_s})
@@ -229,11 +238,17 @@ def host_url(config: dict[str, Any], key: str, default: int) -> str:
 def scaler(cluster: dict[str, Any], *, timeout_s: float = 5.0) -> ScalerClient:
     """The scaler of a cluster that the Server Manager described."""
     config = cluster.get("config") or {}
+    url = host_url(config, "port_dashboard", 9000)
+    return ScalerClient(url, current_state().token_file, timeout_s=timeout_s)
+
+
+def _token(given: str | Path | None) -> str | None:
+    if not isinstance(given, Path):
+        return given
     try:
-        token = current_state().token_file.read_text(encoding="ascii").strip()
-    except OSError:
-        token = None
-    return ScalerClient(host_url(config, "port_dashboard", 9000), token, timeout_s=timeout_s)
+        return given.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _utc(at: float) -> str:

@@ -96,6 +96,11 @@ class ClusterConfig(BaseModel):
         "127.0.0.1",
         description="Host address on which the cluster's ports are published.",
     )
+    dashboard_open: bool | None = Field(
+        None,
+        description="Whether the dashboard and the scaler's API can be read without a token; "
+        "nothing for: only while cluster_bind_address is a loopback address.",
+    )
 
     control_cpus: float = Field(2.0, ge=0.25, le=64, description="CPUs of the control node.")
     control_memory_mb: int = Field(1536, ge=768, le=262_144, description="Memory, MiB.")

@@ -87,6 +87,11 @@ class State:
         return self.root / "logs"
 
     @property
+    def audit_file(self) -> Path:
+        """Who asked the Server Manager for what."""
+        return self.logs / "audit.log"
+
+    @property
     def pid_file(self) -> Path:
         return self.root / "server-manager.pid"
 
@@ -131,6 +136,7 @@ class State:
             "cluster_file": str(self.cluster_file),
             "ssh_key": str(self.ssh_key),
             "known_hosts": str(self.known_hosts),
+            "ca_file": str(self.tls_authority),
         }
         write_private(self.endpoint_file, json.dumps(endpoint, indent=2) + "\n")
 

@@ -66,6 +66,7 @@ def test_the_endpoint_names_everything_the_inventory_needs(state: State) -> None
         "cluster_file": str(state.cluster_file),
         "ssh_key": str(state.ssh_key),
         "known_hosts": str(state.known_hosts),
+        "ca_file": str(state.tls_authority),
     }
     assert mode(state.endpoint_file) == 0o600
 

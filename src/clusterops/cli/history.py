@@ -53,7 +53,7 @@ def explain(
     events = scaler.events(
         limit=20, after=output.timestamp(before), until=output.timestamp(tick["at"])
     )
-    print(f"{_local(tick['at'])}, {output.ago(tick['at'])}")
+    print(f"{local_time(tick['at'])}, {output.ago(tick['at'])}")
     for line in explained(tick, events):
         print(line)
 
@@ -72,7 +72,7 @@ def events(
         return
     for event in reversed(found):
         agent = f" {event['agent']}" if event.get("agent") else ""
-        print(f"{_local(event['at'])}  {event['kind']}{agent}: {event['message']}")
+        print(f"{local_time(event['at'])}  {event['kind']}{agent}: {event['message']}")
     if not found:
         print("Nothing yet.")
 
@@ -136,6 +136,7 @@ def _scaler() -> ScalerClient:
     return clients.scaler(clients.server_manager().cluster(), timeout_s=30)
 
 
-def _local(at: Any) -> str:
+def local_time(at: Any) -> str:
+    """A time of the API, as this machine's clock shows it."""
     seconds = output.timestamp(at) or 0.0
     return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S}"

@@ -22,6 +22,8 @@ def up(
     ] = None,
 ) -> None:
     """Bring the cluster up, or apply what changed in cluster.yml. A second run continues."""
+    from clusterops import tokens
+    from clusterops.lifecycle import rotation
     from clusterops.lifecycle.bring_up import prepare, provision
     from clusterops.lifecycle.provider import settled
     from clusterops.lifecycle.stages import Stages
@@ -32,6 +34,8 @@ def up(
     stages = Stages()
     changed = prepare(config, state, stages)
     changes = provision(config, state, stages)
+    if tokens.is_pending(state):
+        changed = rotation.rotate(config, state, stages)
     if not changed and not changes:
         stages.say(f"\nEverything was up to date ({stages.elapsed_s:.0f} s).")
     else:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from clusterops import tokens
 from clusterops.clients import AnswerError, ServerManagerClient
 from clusterops.errors import ClusterOpsError, NotRunningError
 from clusterops.state import CLUSTER_FILE_ENV, State, project_root
@@ -26,10 +27,9 @@ def ensure_running(state: State) -> bool:
     Raises:
         ClusterOpsError: it does not start; the message has its own last words.
     """
+    tokens.ensure(state)
     if answers(state):
         return False
-    state.create()
-    state.token()
     log = state.root / "server-manager.log"
     with log.open("ab") as stream:
         log.chmod(0o600)

@@ -22,8 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     options = _parse(arguments)
     try:
+        names = ("localhost", socket.gethostname())
         sampler = Sampler(Path(options.root))
-        server = Server(options.bind, options.port, App(sampler.current))
+        server = Server(options.bind, options.port, App(sampler.current, names))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopper(server))
         try:

@@ -13,12 +13,16 @@ MAX_HEAD_BYTES = 8192
 MAX_SKIPPED_BODY_BYTES = 65536
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+_PORT = re.compile(r":[0-9]*\Z")
+_ADDRESS = re.compile(r"[0-9.]+|\[[0-9a-fA-F:.]+\]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _REASONS = {
     200: "OK",
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    421: "Misdirected Request",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
@@ -27,13 +31,19 @@ _REASONS = {
 
 
 class Request(NamedTuple):
-    """A request; `body_bytes` is None if its length is unknown or too long to skip."""
+    """A request; `body_bytes` is None if its length is unknown or too long to skip.
+
+    `host` is the name in the Host header without the port, None if there is none; `foreign` is
+    whether a web page of another site made the request.
+    """
 
     method: str
     path: str
     accept: str
     keep_alive: bool
     body_bytes: int | None
+    host: str | None = None
+    foreign: bool = False
 
 
 class Response(NamedTuple):
@@ -97,6 +107,8 @@ def parse_head(head: bytes) -> Request:
     connection = ""
     lengths: set[str] = set()
     unknown_length = False
+    hosts: list[str] = []
+    origin = site = mode = ""
     for line in lines[1:]:
         name, colon, value = line.rstrip("\r").partition(":")
         if not colon or not _TOKEN.match(name):
@@ -108,8 +120,18 @@ def parse_head(head: bytes) -> Request:
             connection += "," + value.lower()
         elif name == "content-length":
             lengths.add(value)
+        elif name == "host":
+            hosts.append(value)
+        elif name == "origin":
+            origin = value
+        elif name == "sec-fetch-site":
+            site = value
+        elif name == "sec-fetch-mode":
+            mode = value
         elif name in ("transfer-encoding", "expect"):
             unknown_length = True
+    if len(hosts) > 1:
+        raise BadRequestError(400, "more than one Host header")
     if len(lengths) > 1 or not all(re.fullmatch("[0-9]{1,18}", length) for length in lengths):
         raise BadRequestError(400, "malformed Content-Length")
 
@@ -124,7 +146,15 @@ def parse_head(head: bytes) -> Request:
         accept=",".join(accept),
         keep_alive=keep_alive and body is not None,
         body_bytes=body,
+        host=_PORT.sub("", hosts[0]).lower() if hosts else None,
+        # This API has no pages, so that every page is another site's.
+        foreign=bool(origin) or (site in ("cross-site", "same-site") and mode != "navigate"),
     )
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address; a page cannot make up a name that is one."""
+    return _ADDRESS.fullmatch(host) is not None
 
 
 def encode(response: Response, *, keep_alive: bool, with_body: bool = True) -> bytes:
@@ -136,6 +166,9 @@ def encode(response: Response, *, keep_alive: bool, with_body: bool = True) -> b
         f"Content-Type: {response.content_type}",
         f"Content-Length: {len(response.body)}",
         "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+        "Cross-Origin-Resource-Policy: same-origin",
         f"Connection: {'keep-alive' if keep_alive else 'close'}",
     ]
     headers += [f"{name}: {value}" for name, value in response.headers]

@@ -84,9 +84,10 @@ async def serve(settings: ScalerSettings) -> None:
     Raises:
         ClusterOpsError: the database or the port cannot be used.
     """
-    import uvicorn
+    from clusterops.http_api.serving import Server as HttpServer
+    from clusterops.http_api.serving import config
 
-    class Server(uvicorn.Server):
+    class Server(HttpServer):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield  # signals are this module's business
@@ -101,14 +102,11 @@ async def serve(settings: ScalerSettings) -> None:
     policy = policy_from(settings.model_dump())
     controller = Controller(settings, store, observer, actuator, policy)
     server = Server(
-        uvicorn.Config(
+        config(
             make_app(controller),
             log_level="warning",
-            access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=2,
-            limit_concurrency=200,
-            server_header=False,
         )
     )
     stop = asyncio.Event()

@@ -1,34 +1,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scaler's HTTP API: status for everyone, changes for holders of the cluster's token."""
+"""The scaler's HTTP API: changes for holders of the cluster's token, status for more people."""
 
 from __future__ import annotations
 
-import hmac
 import json
+import logging
+import re
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 
-from clusterops.scaler.answers import ProbeError
+from clusterops import __version__
+from clusterops.http_api import openapi
+from clusterops.http_api.access import AccessFile
+from clusterops.http_api.audit import Audit, Entry, fields
+from clusterops.http_api.guard import Guard, Rules, note
+from clusterops.http_api.guard import error as _error
+from clusterops.scaler import schemas
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.ledger import HeldError
-from clusterops.scaler.observe import read_token
+from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import ALWAYS, Span
 
 BODY_LIMIT = 4096
+HEALTH, AUDIT = "/health", "/api/v1/audit"
+TARGETS = "/api/v1/prometheus-targets"
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; "
     "script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
 }
 #: The page's parts and their types; nothing else of the folder is served.
 _PAGE_PARTS = {
@@ -37,17 +43,60 @@ _PAGE_PARTS = {
     "chart.js": "text/javascript",
 }
 
+_HOLD = schemas.HoldRequest.model_json_schema()
+_LOG = logging.getLogger(__name__)
+Json = dict[str, Any]
+
+
+def _written_out(value: Any) -> Any:
+    """pydantic alone would take a bare number for seconds."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        raise ValueError("expected a time such as 2026-01-31T14:05:30Z")
+    return value
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_written_out)]
+
 
 def make_app(controller: Controller) -> FastAPI:
     """The ASGI application around one controller."""
-    app = FastAPI(title="Cluster Operations Playground: scaler", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Scaler API",
+        description="What the scaler sees, wants and does, and what people ask of it.",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    settings = controller.settings
+    rules = Rules(
+        max_body_bytes=BODY_LIMIT,
+        # The page itself tells nothing; what it shows, it asks for with the reader's token.
+        open_paths=frozenset({HEALTH, "/", *(f"/static/{name}" for name in _PAGE_PARTS)}),
+        local_paths=frozenset({"/metrics", TARGETS}),
+        read_open=settings.read_open,
+        token_paths=frozenset({AUDIT}),
+        # Without a token to ask for, a page could read through a name that leads here.
+        names=frozenset({"localhost", *settings.names}) if settings.read_open else None,
+        own_pages=True,
+    )
+    app.add_middleware(
+        Guard,
+        rules=rules,
+        known=AccessFile(settings.access_file),
+        audit=Audit("scaler", lambda entry: _write_down(controller, entry)),
+        count=lambda method, route, status, seconds: None,
+    )
+    app.openapi = openapi.describe(app, rules)  # type: ignore[method-assign]
+    openapi.add_docs(app)
     folder = files("clusterops.scaler").joinpath("static")
     page = folder.joinpath("dashboard.html").read_text("utf-8")
     parts = {name: folder.joinpath(name).read_text("utf-8") for name in _PAGE_PARTS}
 
     @app.exception_handler(HTTPException)
-    async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
-        return _error(error.status_code, str(error.detail), error.headers)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        headers = openapi.allow(app, request) if error.status_code == 405 else error.headers
+        return _error(error.status_code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def bad_query(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -68,73 +117,80 @@ def make_app(controller: Controller) -> FastAPI:
             raise HTTPException(404, f"{name}: the page has no such part")
         return Response(parts[name], media_type=_PAGE_PARTS[name], headers=_PAGE_HEADERS)
 
-    @app.get("/health")
+    @app.get(HEALTH, **_answers(schemas.Health))
     async def health() -> dict[str, str]:
         return {"service": "scaler", "status": "healthy"}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(
             controller.exporter.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
-    @app.get("/api/v1/status")
-    async def status() -> dict[str, Any]:
+    @app.get("/api/v1/status", **_answers(schemas.Status))
+    async def status() -> Json:
         return describe(controller)
 
-    @app.get("/api/v1/events")
+    @app.get("/api/v1/events", **_answers(schemas.Events))
     async def events(
         limit: int = 100,
         kind: str | None = None,
-        after: datetime | None = None,
-        until: datetime | None = None,
-    ) -> dict[str, Any]:
+        after: Moment = None,
+        until: Moment = None,
+    ) -> Json:
         rows = controller.ledger.store.events(
             min(max(limit, 1), 1000), kind, span=_span(after, until)
         )
         return {"events": [{**row, "at": _time(row["at"])} for row in rows]}
 
-    @app.get("/api/v1/ticks")
-    async def ticks(
-        limit: int = 30, after: datetime | None = None, until: datetime | None = None
-    ) -> dict[str, Any]:
+    @app.get("/api/v1/ticks", **_answers(schemas.Ticks))
+    async def ticks(limit: int = 30, after: Moment = None, until: Moment = None) -> Json:
         rows = controller.ledger.store.ticks(min(max(limit, 1), 1000), span=_span(after, until))
         return {"ticks": [{**row, "at": _time(row["at"])} for row in rows]}
 
-    @app.get("/api/v1/prometheus-targets")
-    async def prometheus_targets() -> list[dict[str, Any]]:
+    @app.get(AUDIT, **_answers(schemas.AuditEntries))
+    async def audit(limit: int = 100) -> Json:
+        return {"audit": controller.ledger.store.audit(min(max(limit, 1), 1000))}
+
+    @app.get(TARGETS, **_answers(list[schemas.Target]))
+    async def prometheus_targets() -> list[Json]:
         return targets(controller)
 
-    @app.post("/api/v1/desired")
-    async def desired(request: Request) -> dict[str, Any]:
-        body = await _authorised_body(request, controller)
+    @app.post("/api/v1/desired", **_answers(schemas.Desired, 422, takes=_wanted(settings)))
+    async def desired(request: Request) -> Json:
+        body = await _body(request)
         count = body.get("desired")
         low, high = controller.settings.agents_min, controller.settings.agents_max
         if isinstance(count, bool) or not isinstance(count, int) or not low <= count <= high:
             raise HTTPException(
                 422, f"desired: found {count!r}; allowed: a whole number from {low} to {high}"
             )
+        note(request.scope, f"{count} agents")
         controller.ledger.set_desired(count, controller.settings.scaling_hold_s)
         return {"desired": count, "min": low, "max": high}
 
-    @app.post("/api/v1/pause")
-    async def pause(request: Request) -> dict[str, Any]:
-        _authorise(request, controller)
+    @app.post("/api/v1/pause", **_answers(schemas.Paused))
+    async def pause(request: Request) -> Json:
+        note(request.scope, "pause")
         return {"changed": controller.ledger.pause(True), "paused": True}
 
-    @app.delete("/api/v1/pause")
-    async def resume(request: Request) -> dict[str, Any]:
-        _authorise(request, controller)
+    @app.delete("/api/v1/pause", **_answers(schemas.Paused))
+    async def resume(request: Request) -> Json:
+        note(request.scope, "resume")
         return {"changed": controller.ledger.pause(False), "paused": False}
 
-    @app.post("/api/v1/hold")
-    async def hold(request: Request) -> dict[str, Any]:
-        body = await _authorised_body(request, controller)
+    @app.post(
+        "/api/v1/hold",
+        **_answers(schemas.Held, 409, 422, takes=schemas.HoldRequest.model_json_schema()),
+    )
+    async def hold(request: Request) -> Json:
+        body = await _body(request)
         holder, ttl = body.get("holder"), body.get("ttl_s", 120)
-        if not isinstance(holder, str) or not 0 < len(holder) <= 64 or not holder.isprintable():
-            raise HTTPException(422, "holder: allowed: 1 to 64 printable characters")
+        if not isinstance(holder, str) or not re.fullmatch(schemas.HOLDER, holder):
+            raise HTTPException(422, "holder: allowed: 1 to 64 printable ASCII characters")
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= 3600:
             raise HTTPException(422, f"ttl_s: found {ttl!r}; allowed: more than 0, at most 3600")
+        note(request.scope, f"hold by {holder}")
         try:
             lease = controller.ledger.hold(holder, float(ttl))
         except HeldError as error:
@@ -146,9 +202,9 @@ def make_app(controller: Controller) -> FastAPI:
             "idle": not controller.runs.all,
         }
 
-    @app.delete("/api/v1/hold")
-    async def release(request: Request, holder: str | None = None) -> dict[str, Any]:
-        _authorise(request, controller)
+    @app.delete("/api/v1/hold", **_answers(schemas.Released, 409))
+    async def release(request: Request, holder: str | None = None) -> Json:
+        note(request.scope, f"release of {holder or 'any hold'}")
         try:
             released = controller.ledger.release(holder)
         except HeldError as error:
@@ -158,7 +214,7 @@ def make_app(controller: Controller) -> FastAPI:
     return app
 
 
-def describe(controller: Controller) -> dict[str, Any]:
+def describe(controller: Controller) -> Json:
     """The status document (its field names are a contract)."""
     seen, state = controller.seen, controller.ledger.state
     actions = [
@@ -237,7 +293,7 @@ def describe(controller: Controller) -> dict[str, Any]:
     }
 
 
-def targets(controller: Controller) -> list[dict[str, Any]]:
+def targets(controller: Controller) -> list[Json]:
     """Running agents for Prometheus' http_sd; the last known ones while nobody can tell."""
     seen = controller.last_known
     return [
@@ -250,30 +306,16 @@ def targets(controller: Controller) -> list[dict[str, Any]]:
     ]
 
 
-def _authorise(request: Request, controller: Controller) -> None:
-    """Let pass who knows the token and does not come from another site's page."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise HTTPException(403, "requests from pages of other sites are refused")
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    try:
-        token = read_token(controller.settings.token_file)
-    except ProbeError as error:
-        raise HTTPException(503, "the scaler has no token to compare with") from error
-    right = hmac.compare_digest(given.strip().encode(), token.encode())
-    if scheme.lower() != "bearer" or not right:
-        raise HTTPException(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
+def _write_down(controller: Controller, entry: Entry) -> None:
+    """An entry of the audit log: in the journal, and where the API finds it."""
+    found = fields(entry)
+    _LOG.info("audit %s", json.dumps(found, ensure_ascii=True))
+    controller.ledger.store.add_audit(found)
 
 
-async def _authorised_body(request: Request, controller: Controller) -> dict[str, Any]:
-    _authorise(request, controller)
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > BODY_LIMIT:
-            raise HTTPException(413, f"the body is larger than {BODY_LIMIT} bytes")
+async def _body(request: Request) -> Json:
     try:
-        body = json.loads(raw)
+        body = json.loads(await request.body())
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, "the body is not valid JSON") from error
     if not isinstance(body, dict):
@@ -281,8 +323,28 @@ async def _authorised_body(request: Request, controller: Controller) -> dict[str
     return body
 
 
-def _error(status: int, text: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": text}, status_code=status, headers=headers)
+def _wanted(settings: ScalerSettings) -> Json:
+    """The schema of a wish for agents, with the range of this cluster."""
+    number = {"type": "integer", "minimum": settings.agents_min, "maximum": settings.agents_max}
+    return {"type": "object", "required": ["desired"], "properties": {"desired": number}}
+
+
+def _answers(model: Any, *refusals: int, takes: Json | None = None) -> Json:
+    """What a route's description says; the route itself is free to build its answer by hand."""
+    described: Json = {
+        "response_model": None,
+        "responses": {
+            200: {"model": model},
+            **{status: openapi.error_answer(_REFUSALS[status]) for status in refusals},
+        },
+    }
+    if takes is not None:
+        content = {"application/json": {"schema": takes}}
+        described["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
+    return described
+
+
+_REFUSALS = {409: "Somebody else holds the scaler.", 422: "A value is not one of those allowed."}
 
 
 def _time(at: float) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Any, cast
 
 import aiohttp
 
+from clusterops.errors import ClusterOpsError
 from clusterops.scaler.answers import ProbeError, parse_metrics, parse_pool, parse_servers
 from clusterops.scaler.deployment import DeploymentFile
 from clusterops.scaler.model import Agent, Application, Observation, PoolState, agent_number
@@ -30,7 +32,11 @@ _SOON_S = 0.5
 
 
 class Observer:
-    """Makes observations. One client session for its life; ``close`` ends it."""
+    """Makes observations. One client session for its life; ``close`` ends it.
+
+    Raises:
+        ClusterOpsError: the authority that the Server Manager is checked with cannot be read.
+    """
 
     def __init__(self, settings: ScalerSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
@@ -38,6 +44,7 @@ class Observer:
         self._session: aiohttp.ClientSession | None = None
         self._deployment = DeploymentFile(settings.deployment_file)
         self._getter = Getter(settings.sweep_timeout_s)
+        self._tls = _tls(settings.server_manager_ca_file)
 
     async def close(self) -> None:
         if self._session:
@@ -219,7 +226,7 @@ class Observer:
             async with (
                 asyncio.timeout(timeout_s),
                 self._session.request(
-                    method, url, headers=headers, json=content, allow_redirects=False
+                    method, url, headers=headers, json=content, allow_redirects=False, ssl=self._tls
                 ) as answer,
             ):
                 body = bytearray()
@@ -247,6 +254,17 @@ def read_token(path: Path) -> str:
     if not token:
         raise ProbeError(f"{path}: the token is empty")
     return token
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext | bool:
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ClusterOpsError(
+            f"{ca_file}: not a readable certificate of an authority", remedy="./playground up"
+        ) from error
 
 
 def _merge(
@@ -290,6 +308,8 @@ def _address_asked(agent: Agent) -> str | None:
 
 def _reason(error: Exception) -> str:
     """Few words: aiohttp's own carry addresses and its idea of TLS."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not one of this cluster"
     if isinstance(error, aiohttp.ClientConnectorError) and error.errno:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

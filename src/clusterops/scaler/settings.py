@@ -34,7 +34,11 @@ class ScalerSettings(BaseModel):
     cluster_name: str = "playground"
     server_manager_url: Url
     server_manager_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    server_manager_ca_file: Path | None = None
     token_file: Path = _CONFIG / "token"
+    access_file: Path = _CONFIG / "access.json"
+    read_open: bool = False
+    names: tuple[str, ...] = ()
     load_balancer_admin_url: Url = "http://127.0.0.1:8081"
     deployment_file: Path = _CONFIG / "deployment.json"
 

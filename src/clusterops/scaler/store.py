@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS events (
   id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL,
   agent TEXT, message TEXT NOT NULL, data TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, data TEXT NOT NULL);
 """
+_AUDIT_KEPT = 5000
 
 #: After the first of two times, up to and with the second.
 Span = tuple[float, float]
@@ -164,12 +166,24 @@ class Store:
         )
         return [{"at": at, **json.loads(data)} for at, data in rows]
 
+    def add_audit(self, entry: dict[str, Any]) -> None:
+        with self._write() as db:
+            db.execute("INSERT INTO audit (data) VALUES (?)", (json.dumps(entry),))
+
+    def audit(self, limit: int) -> list[dict[str, Any]]:
+        """The latest entries of the audit log, newest first."""
+        rows = self._db.execute("SELECT data FROM audit ORDER BY id DESC LIMIT ?", (limit,))
+        return [json.loads(data) for (data,) in rows]
+
     def prune(self, ticks_before: float, events_kept: int) -> None:
         """Forget old history."""
         with self._write() as db:
             db.execute("DELETE FROM ticks WHERE at < ?", (ticks_before,))
             db.execute(
                 "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (events_kept,)
+            )
+            db.execute(
+                "DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", (_AUDIT_KEPT,)
             )
 
     @contextlib.contextmanager

@@ -13,9 +13,11 @@ import signal
 import sys
 from pathlib import Path
 
-import uvicorn
-
+from clusterops import cluster_ca, tokens
 from clusterops.errors import ClusterOpsError, ExitCode
+from clusterops.http_api import serving
+from clusterops.http_api.audit import Audit, AuditFile
+from clusterops.http_api.tls import Certificate
 from clusterops.server_manager.app import create_app
 from clusterops.server_manager.driver import Cluster
 from clusterops.server_manager.listen import LOOPBACK, only_one, open_sockets
@@ -65,37 +67,43 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(source: ConfigSource, state: State) -> None:
     config = source.current()
     ensure_identity(state)
+    tokens.ensure(state)
     driver = open_driver(state.provider() or config.cluster_provider, Cluster.of(config))
     driver.prepare()
     port = config.port_server_manager
-    sockets = open_sockets(port, driver.host_address())
+    host_address = driver.host_address()
+    certificate = Certificate(lambda: _certificate(state, host_address))
+    sockets = open_sockets(port, host_address)
     telemetry = Telemetry()
     service = Service(
         config=source.current,
         driver=driver,
         make_seed=lambda name, addresses: dict(seed_files(state, name, addresses)),
-        url_for=lambda host: f"http://{host}:{port}",
+        url_for=lambda host: f"https://{host}:{port}",
         observe=telemetry.driver_call,
     )
     app = create_app(
-        service, token=state.token(), telemetry=telemetry, config_problem=lambda: source.problem
+        service,
+        known=tokens.HostTokens(state),
+        audit=Audit("server-manager", AuditFile(state.audit_file)),
+        names=frozenset({host_address}),
+        telemetry=telemetry,
+        config_problem=lambda: source.problem,
     )
     state.write_endpoint(f"http://{LOOPBACK}:{port}")
     places = ", ".join("{}:{}".format(*opened.getsockname()) for opened in sockets)
     log.info(
         "serving cluster=%s provider=%s on %s", config.cluster_name, driver.provider, places
     )  # fmt: skip
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,  # the guard logs requests, without headers
-            server_header=False,
-            proxy_headers=False,
-            lifespan="on",
-            timeout_graceful_shutdown=SHUTDOWN_S,
-        )
-    )
+    server = serving.Server(
+        serving.config(
+            app, log_config=None, lifespan="on", timeout_graceful_shutdown=SHUTDOWN_S
+        ),
+        certificate,
+        # Plain HTTP is for this machine alone. Where machines come through its loopback, too,
+        # they begin with TLS.
+        tls_only=[host_address] if host_address != LOOPBACK else [],
+    )  # fmt: skip
     # uvicorn stops gracefully, then raises the signal again: that must not end this process
     # before its pid file is gone.
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -105,6 +113,11 @@ def _serve(source: ConfigSource, state: State) -> None:
     finally:
         service.close()
     log.info("stopped")
+
+
+def _certificate(state: State, host_address: str) -> tuple[Path, Path, Path]:
+    issued = cluster_ca.issue(state, "server-manager", ["localhost", LOOPBACK, host_address])
+    return issued.certificate, issued.key, issued.authority
 
 
 if __name__ == "__main__":

@@ -18,9 +18,13 @@ from starlette.exceptions import HTTPException
 
 from clusterops import __version__
 from clusterops.errors import ClusterOpsError
+from clusterops.http_api import openapi
+from clusterops.http_api.access import Known
+from clusterops.http_api.audit import Audit
+from clusterops.http_api.guard import Guard, Rules, note
+from clusterops.http_api.guard import error as _error
 from clusterops.server_manager import schemas
 from clusterops.server_manager.driver import DriverError, NameTaken, UnknownServer, printable
-from clusterops.server_manager.guard import Guard
 from clusterops.server_manager.service import NameNotAllowed, Service
 from clusterops.server_manager.telemetry import CONTENT_TYPE, Telemetry
 
@@ -28,19 +32,25 @@ log = logging.getLogger(__name__)
 
 SERVERS = "/api/v1/servers"
 POWER = f"{SERVERS}/power"
+MAX_BODY_BYTES = 64 * 1024
+OPEN_PATHS = frozenset({"/", "/health"})
 INTERNAL = "an internal error, described in the Server Manager's log"
 
 
 def create_app(
     service: Service,
     *,
-    token: str,
+    known: Known,
+    audit: Audit,
+    names: frozenset[str] = frozenset(),
     telemetry: Telemetry | None = None,
     config_problem: Callable[[], str | None] = lambda: None,
 ) -> FastAPI:
     """The ASGI application.
 
     Args:
+        known: the tokens that are right.
+        names: what callers call this service, apart from its addresses and localhost.
         config_problem: why the cluster.yml on disk is not the one in force, or None.
     """
     telemetry = telemetry or Telemetry()
@@ -57,10 +67,15 @@ def create_app(
         description="Creates, starts, stops and lists the machines of one cluster.",
         version=__version__,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
-        responses={401: {"model": schemas.ErrorBody}, 500: {"model": schemas.ErrorBody}},
     )
-    app.add_middleware(Guard, token=token, count=telemetry.request)
+    rules = Rules(
+        max_body_bytes=MAX_BODY_BYTES, open_paths=OPEN_PATHS, names=names | {"localhost"}
+    )  # fmt: skip
+    app.add_middleware(Guard, rules=rules, known=known, audit=audit, count=telemetry.request)
+    app.openapi = openapi.describe(app, rules)  # type: ignore[method-assign]
+    openapi.add_docs(app)
     _add_error_handlers(app)
 
     @app.get("/", response_model=schemas.Banner)
@@ -94,12 +109,13 @@ def create_app(
         status_code=201,
         responses={
             200: {"model": schemas.ServerBody, "description": "It exists."},
-            **_refusals(400, 409),
+            **_refusals(409),
         },
         openapi_extra=_takes(schemas.CreateRequest),
     )
     async def create_server(request: Request, response: Response) -> schemas.ServerBody:
         name = _text(await _json_object(request), "name")
+        note(request.scope, "create", name)
         server, created = await service.create(name)
         response.status_code = 201 if created else 200
         return schemas.ServerBody.of(server)
@@ -107,13 +123,14 @@ def create_app(
     @app.post(
         POWER,
         response_model=schemas.StatusBody,
-        responses=_refusals(400, 404),
+        responses=_refusals(404),
         openapi_extra=_takes(schemas.PowerRequest),
     )
     async def power(request: Request) -> schemas.StatusBody:
         body = await _json_object(request)
         action = _action(body)
         name = _text(body, "server")
+        note(request.scope, f"turn {action}", name)
         try:
             changed = await service.power(action, name)
         except UnknownServer:
@@ -128,16 +145,22 @@ def create_app(
         return schemas.StatusBody(status=f"Server '{name}' {done}.")
 
     # Without this, GET …/power would be a look at a machine named "power".
-    @app.api_route(POWER, methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    @app.api_route(
+        POWER,
+        methods=["GET", "PUT", "PATCH", "DELETE"],
+        include_in_schema=False,
+        name=openapi.NO_METHOD,
+    )
     async def power_only_by_post() -> None:
-        raise HTTPException(405, headers={"Allow": "POST"})
+        raise HTTPException(405)
 
     @app.get(SERVERS + "/{name}", response_model=schemas.ServerBody, responses=_refusals(404))
     async def get_server(name: str) -> schemas.ServerBody:
         return schemas.ServerBody.of(await service.get(name))
 
     @app.delete(SERVERS + "/{name}", response_model=schemas.StatusBody, responses=_refusals(404))
-    async def delete_server(name: str) -> schemas.StatusBody:
+    async def delete_server(name: str, request: Request) -> schemas.StatusBody:
+        note(request.scope, "delete", name)
         await service.delete(name)
         return schemas.StatusBody(status=f"Server '{name}' was deleted.")
 
@@ -148,7 +171,8 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         text = {404: "Not found.", 405: "Method not allowed."}.get(error.status_code, error.detail)
-        return _error(error.status_code, text, error.headers)
+        headers = openapi.allow(app, request) if error.status_code == 405 else error.headers
+        return _error(error.status_code, text, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -173,11 +197,6 @@ def _status(error: ClusterOpsError) -> int:
     if not isinstance(error, DriverError):
         log.error("failed outside of the driver: %s", error)
     return 500
-
-
-def _error(status: int, text: str, headers: Any = None) -> JSONResponse:
-    safe = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are valid JSON
-    return JSONResponse({"error": safe}, status, headers=headers)
 
 
 async def _json_object(request: Request) -> dict[str, Any]:
@@ -220,7 +239,10 @@ def _takes(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": schemas.ErrorBody} for status in statuses}
+    return {status: openapi.error_answer(_REFUSALS[status]) for status in statuses}
+
+
+_REFUSALS = {404: "There is no such server.", 409: "Something else has that name."}
 
 
 async def _settle(service: Service) -> None:

@@ -77,22 +77,16 @@ class PowerRequest(BaseModel):
     """What to do with which machine."""
 
     action: Literal["on", "off"]
-    server: str
+    server: str = Field(min_length=1)
 
 
 class CreateRequest(BaseModel):
-    """The machine to make: control-1 or agent-N."""
+    """The machine to make: control-1, or agent-N with N up to agents_max."""
 
-    name: str
+    name: str = Field(pattern="^(control-1|agent-([1-9]|[1-4][0-9]|50))$")
 
 
 class StatusBody(BaseModel):
     """What was done."""
 
     status: str
-
-
-class ErrorBody(BaseModel):
-    """Why not."""
-
-    error: str

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from clusterops.http_api.access import digest
 from tests.integration.scaler import fakes
 
 STAGES = {
@@ -35,6 +36,8 @@ class Daemon:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         (folder / "token").write_text(fakes.TOKEN + "\n")
+        access = {"admin": [digest(fakes.TOKEN)], "read": [digest(fakes.READ_TOKEN)]}
+        (folder / "access.json").write_text(json.dumps(access))
         (folder / "ansible.cfg").write_text("[defaults]\nretry_files_enabled = False\n")
         (folder / "hosts.ini").write_text(
             f"localhost ansible_connection=local ansible_python_interpreter={sys.executable}"
@@ -58,6 +61,7 @@ class Daemon:
                     "server_manager_url": cluster.url,
                     "load_balancer_admin_url": cluster.url,
                     "token_file": str(folder / "token"),
+                    "access_file": str(folder / "access.json"),
                     "deployment_file": str(folder / "deployment.json"),
                     "listen_address": "127.0.0.1",
                     "listen_port": self.port,

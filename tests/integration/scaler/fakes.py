@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 TOKEN = "integration-token"
+READ_TOKEN = "integration-token-to-read"
 
 
 @dataclass

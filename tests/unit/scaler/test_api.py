@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clusterops.http_api.access import digest
 from clusterops.scaler.api import make_app
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.policies.threshold import ThresholdPolicy
@@ -21,9 +23,14 @@ TOKEN = {"Authorization": "Bearer s3cret"}
 
 @pytest.fixture
 async def controller(tmp_path: Path) -> Controller:
-    (tmp_path / "token").write_text("s3cret\n")
+    access = {"admin": [digest("s3cret")], "read": [digest("r3ad")]}
+    (tmp_path / "access.json").write_text(json.dumps(access))
     settings = ScalerSettings(
-        server_manager_url="http://x:1", state_dir=tmp_path, token_file=tmp_path / "token"
+        server_manager_url="http://x:1",
+        state_dir=tmp_path,
+        access_file=tmp_path / "access.json",
+        read_open=True,
+        names=("scaler",),
     )
     world = World()
     world.agents[2] = agent(2, "draining")
@@ -184,5 +191,5 @@ async def test_errors_are_json(client: httpx.AsyncClient) -> None:
         ("PUT", "/api/v1/desired", 405),
         ("GET", "/api/v1/events?limit=x", 400),
     ):
-        answer = await client.request(method, path)
+        answer = await client.request(method, path, headers=TOKEN)
         assert answer.status_code == status and isinstance(answer.json()["error"], str)

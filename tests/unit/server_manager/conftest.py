@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from clusterops.config import ClusterConfig
+from clusterops.http_api.access import digest
+from clusterops.http_api.audit import Audit, Entry
 from clusterops.server_manager.app import create_app
 from clusterops.server_manager.driver import Cluster
 from clusterops.server_manager.drivers.fake import FakeDriver, FakeWorld
@@ -18,6 +20,8 @@ from clusterops.server_manager.service import Limits, Service
 from clusterops.server_manager.telemetry import Telemetry
 
 TOKEN = "t" * 64
+READ_TOKEN = "r" * 64
+SCALER_TOKEN = "s" * 64
 
 
 class Fixture:
@@ -36,9 +40,16 @@ class Fixture:
             limits=Limits(read_s=1, create_s=5, start_s=1, grace_s=0, stop_s=5, delete_s=5),
             observe=self.telemetry.driver_call,
         )
+        self.audited: list[Entry] = []
         self.app = create_app(
             self.service,
-            token=TOKEN,
+            known=lambda: {
+                "admin": [digest(TOKEN)],
+                "read": [digest(READ_TOKEN)],
+                "scaler": [digest(SCALER_TOKEN)],
+            },
+            audit=Audit("server-manager", self.audited.append),
+            names=frozenset({"server-manager"}),
             telemetry=self.telemetry,
             config_problem=lambda: self.problem,
         )

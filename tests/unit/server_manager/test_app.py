@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from clusterops.server_manager.app import MAX_BODY_BYTES
 from clusterops.server_manager.driver import DriverFailure, NameTaken
-from clusterops.server_manager.guard import MAX_BODY_BYTES
 
 from .conftest import TOKEN, Fixture
 
