@@ -224,13 +224,37 @@ function show(status) {
   notices(status.alarms.map((text) => `Alarm: ${text}`));
 }
 
+const KEPT = "clusterops-token";
+
+/** The token that the reader gave, where one is needed. It goes with the tab. */
+function authorization() {
+  const token = sessionStorage.getItem(KEPT);
+  return token ? {Authorization: `Bearer ${token}`} : {};
+}
+
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(KEPT, $("token").value.trim());
+  $("token").value = "";
+  $("ask").hidden = true;
+});
+
+function ask() {
+  const tried = sessionStorage.getItem(KEPT) !== null;
+  sessionStorage.removeItem(KEPT);
+  $("ask").hidden = false;
+  if (tried) throw new Error("it does not take this token");
+}
+
 async function get(path) {
   let answer;
+  const headers = authorization();
   try {
-    answer = await fetch(path, {cache: "no-store", signal: AbortSignal.timeout(4000)});
+    answer = await fetch(path, {headers, cache: "no-store", signal: AbortSignal.timeout(4000)});
   } catch (error) {
     throw new Error(error.name === "TimeoutError" ? "no answer within 4 s" : "no connection");
   }
+  if (answer.status === 401) ask();
   if (!answer.ok) throw new Error(`it answered ${answer.status}`);
   const date = Date.parse(answer.headers.get("date"));
   // The header has whole seconds: smaller differences say nothing.
@@ -255,7 +279,7 @@ function learnPace() {
 
 async function refresh() {
   try {
-    if (!document.hidden || !ticks.length) {
+    if ($("ask").hidden && (!document.hidden || !ticks.length)) {
       const status = await get("api/v1/status");
       most = status.max;
       show(status);
@@ -271,6 +295,11 @@ async function refresh() {
     }
   } catch (error) {
     document.body.classList.add("stale");
+    if (!$("ask").hidden) {
+      notices(error.message.includes("token") ? ["The scaler does not take this token."] : []);
+      setTimeout(refresh, 1000);
+      return;
+    }
     const shown = $("connection").textContent.replace("updated", "what you see is from");
     notices([`The scaler does not answer: ${error.message}. It is asked again each second${/\d/.test(shown) ? `; ${shown}` : ""}.`]);
   }
