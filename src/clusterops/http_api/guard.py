@@ -96,14 +96,20 @@ class Guard:
             await self._app(scope, receive, send)
             return
         begin = time.monotonic()
-        status = 500
+        answered = False
         scope["clusterops.who"] = NOBODY
-        what: dict[str, str] = scope.setdefault("clusterops.what", {})
+        scope.setdefault("clusterops.what", {})
+
+        def answer(status: int) -> None:
+            """Before the client sees it, so that nothing is done that is not written down."""
+            nonlocal answered
+            if not answered:
+                answered = True
+                self._answered(scope, status, time.monotonic() - begin)
 
         async def watched(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answer(message["status"])
                 message = {**message, "headers": _with_defaults(message.get("headers", []))}
             await send(message)
 
@@ -115,17 +121,19 @@ class Guard:
             else:
                 await self._app(scope, replay, watched)
         finally:
-            seconds = time.monotonic() - begin
-            self._count(scope["method"], _route(scope), status, seconds)
-            self._audit.request(
-                who=scope["clusterops.who"],
-                peer=_peer(scope),
-                method=scope["method"],
-                path=scope["path"],
-                what=what,
-                status=status,
-                seconds=seconds,
-            )
+            answer(500)
+
+    def _answered(self, scope: Scope, status: int, seconds: float) -> None:
+        self._count(scope["method"], _route(scope), status, seconds)
+        self._audit.request(
+            who=scope["clusterops.who"],
+            peer=_peer(scope),
+            method=scope["method"],
+            path=scope["path"],
+            what=scope["clusterops.what"],
+            status=status,
+            seconds=seconds,
+        )
 
     async def _pass(self, scope: Scope, receive: Receive) -> Receive:
         """The request's body, for the application. Raises Refusal."""

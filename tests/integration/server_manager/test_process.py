@@ -158,8 +158,13 @@ def test_what_it_leaves_for_its_clients(manager: Manager) -> None:
 
 def test_machines_can_reach_it_and_strangers_cannot(manager: Manager) -> None:
     cluster = manager.call("GET", "/api/v1/cluster").json()
-    assert cluster["server_manager_url"] == f"http://{cluster['host_address']}:23300"
-    assert requests.get(f"{cluster['server_manager_url']}/", timeout=5).status_code == 200
+    url = cluster["server_manager_url"]
+    assert url == f"https://{cluster['host_address']}:23300"
+    authority = str(manager.state.tls_authority)
+    assert requests.get(f"{url}/", timeout=5, verify=authority).status_code == 200
+    plain = requests.get(f"{url.replace('https', 'http')}/", timeout=5)
+    assert plain.status_code == 400, "tokens do not cross the network in the clear"
+    assert "https" in plain.json()["error"]
     assert requests.get(f"{URL}/api/v1/servers", timeout=5).status_code == 401
     addresses = {entry.split(":")[0] for entry in listening(23300)}
     assert addresses == {"127.0.0.1", cluster["host_address"]}
@@ -336,10 +341,15 @@ def test_killed_while_it_creates_it_loses_nothing(manager: Manager, engine: Any)
 
 
 def test_the_token_is_in_no_log(manager: Manager) -> None:
-    log = manager.log()
-    assert manager.state.token_file.read_text().strip() not in log
+    log, audit = manager.log(), manager.state.audit_file.read_text()
+    assert manager.state.token_file.read_text().strip() not in log + audit
     assert "Traceback" not in log
-    assert "request method=POST path='/api/v1/servers/power' status=200" in log
+    entries = [json.loads(line) for line in audit.splitlines()]
+    assert any(
+        (entry["who"], entry["action"], entry["server"]) == ("admin", "turn on", "agent-1")
+        for entry in entries
+        if "action" in entry
+    )
 
 
 def test_it_stops_gracefully_and_ansible_says_so(manager: Manager) -> None:

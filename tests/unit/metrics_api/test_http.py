@@ -191,3 +191,27 @@ def test_head_has_the_headers_of_get_and_no_body() -> None:
     match = re.search(rb"Content-Length: (\d+)\r\n", head)
     assert match is not None
     assert int(match[1]) == len(response.body)
+
+
+def test_a_page_cannot_reach_it_by_a_name_that_leads_here() -> None:
+    app = App(lambda: SNAPSHOT, names=("localhost", "agent-1"))
+
+    def status(*lines: str) -> int:
+        return app(http.parse_head("\r\n".join(("GET /metrics HTTP/1.1", *lines)).encode())).status
+
+    for host in ("localhost:5101", "127.0.0.1:5101", "[::1]:5101", "Agent-1:5100", "10.0.0.101"):
+        assert status(f"Host: {host}") == 200
+    for host in ("evil.example", "127.0.0.1.evil.example:5101", "localhost.evil", ""):
+        assert status(f"Host: {host}") == 421
+    assert status("Host: localhost", "Origin: http://evil.example") == 403
+    assert status("Host: localhost", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors") == 403
+    assert (
+        status("Host: localhost", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate") == 200
+    )
+    with pytest.raises(http.BadRequestError, match="more than one Host"):
+        status("Host: localhost", "Host: evil.example")
+
+
+def test_its_description_is_served_and_names_every_route() -> None:
+    document = json.loads(ask("/openapi.json").body)
+    assert sorted(document["paths"]) == ["/health", "/metrics", "/openapi.json"]

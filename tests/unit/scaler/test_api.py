@@ -142,6 +142,58 @@ async def test_changes_need_the_token(
     assert controller.ledger.state and controller.ledger.state.desired == 1
 
 
+async def test_the_token_to_read_changes_nothing(
+    client: httpx.AsyncClient, controller: Controller
+) -> None:
+    reader = {"Authorization": "Bearer r3ad"}
+    answer = await client.post("/api/v1/desired", headers=reader, json={"desired": 3})
+    assert answer.status_code == 403 and "may only read" in answer.json()["error"]
+    assert controller.ledger.state and controller.ledger.state.desired == 1
+    assert (await client.get("/api/v1/audit", headers=reader)).status_code == 200
+
+
+async def test_who_asked_for_what_is_never_told_without_a_token(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/v1/audit")).status_code == 401
+    await client.post("/api/v1/desired", headers=TOKEN, json={"desired": 2})
+    entries = (await client.get("/api/v1/audit?limit=2", headers=TOKEN)).json()["audit"]
+    assert [(entry["who"], entry["status"]) for entry in entries] == [("admin", 200), ("none", 401)]
+    assert entries[0]["action"] == "2 agents"
+
+
+async def test_while_reading_is_open_other_names_are_refused(client: httpx.AsyncClient) -> None:
+    for host, status in (
+        ("scaler:9000", 200), ("127.0.0.1:9000", 200), ("localhost", 200), ("evil.example", 421),
+    ):  # fmt: skip
+        answer = await client.get("/api/v1/status", headers={"Host": host})
+        assert answer.status_code == status
+
+
+async def test_where_reading_is_not_open_it_needs_a_token(controller: Controller) -> None:
+    closed = controller.settings.model_copy(update={"read_open": False})
+    controller.settings = closed
+    app = make_app(controller)
+    transport = httpx.ASGITransport(app=app, client=("172.29.4.1", 5))
+    async with httpx.AsyncClient(transport=transport, base_url="http://my.lan:9000") as client:
+        for path in ("/api/v1/status", "/api/v1/events", "/metrics", "/api/v1/prometheus-targets"):
+            assert (await client.get(path)).status_code == 401
+            reader = {"Authorization": "Bearer r3ad"}
+            assert (await client.get(path, headers=reader)).status_code == 200
+        for path in ("/health", "/", "/static/dashboard.js"):
+            assert (await client.get(path)).status_code == 200
+    local = httpx.ASGITransport(app=app, client=("127.0.0.1", 5))
+    async with httpx.AsyncClient(transport=local, base_url="http://127.0.0.1:9000") as client:
+        assert (await client.get("/metrics")).status_code == 200
+        assert (await client.get("/api/v1/status")).status_code == 401
+
+
+async def test_without_a_list_of_tokens_nothing_changes(
+    client: httpx.AsyncClient, controller: Controller
+) -> None:
+    controller.settings.access_file.unlink()
+    assert (await client.post("/api/v1/pause", headers=TOKEN)).status_code == 503
+    assert (await client.get("/api/v1/status")).status_code == 200
+
+
 async def test_other_sites_are_refused(client: httpx.AsyncClient) -> None:
     for origin, status in (
         ("http://evil.example", 403),

@@ -12,7 +12,7 @@ import pytest
 from clusterops.server_manager.app import MAX_BODY_BYTES
 from clusterops.server_manager.driver import DriverFailure, NameTaken
 
-from .conftest import TOKEN, Fixture
+from .conftest import READ_TOKEN, SCALER_TOKEN, TOKEN, Fixture
 
 POWER = "/api/v1/servers/power"
 
@@ -22,6 +22,39 @@ async def made(api: httpx.AsyncClient, name: str = "agent-1") -> dict[str, Any]:
     assert answer.status_code == 201
     body: dict[str, Any] = answer.json()
     return body
+
+
+@pytest.mark.parametrize(
+    ("token", "reads", "creates", "deletes"),
+    [(TOKEN, 200, 200, 200), (SCALER_TOKEN, 200, 200, 403), (READ_TOKEN, 200, 403, 403)],
+)
+async def test_what_each_token_opens(
+    manager: Fixture,
+    api: httpx.AsyncClient,
+    token: str,
+    reads: int,
+    creates: int,
+    deletes: int,
+) -> None:
+    await made(api)
+    async with manager.client(Authorization=f"Bearer {token}") as client:
+        assert (await client.get("/api/v1/servers")).status_code == reads
+        created = await client.post("/api/v1/servers", json={"name": "agent-1"})
+        assert created.status_code == creates
+        answer = await client.delete("/api/v1/servers/agent-1")
+        assert answer.status_code == deletes
+        if deletes == 403:
+            assert "token" in answer.json()["error"]
+
+
+async def test_changes_are_written_down_with_who_made_them(
+    manager: Fixture, api: httpx.AsyncClient
+) -> None:
+    await made(api)
+    await api.post(POWER, json={"action": "on", "server": "agent-1"})
+    await api.get("/api/v1/servers")
+    done = [(each.who, each.action, each.server, each.status) for each in manager.audited]
+    assert done == [("admin", "create", "agent-1", 201), ("admin", "turn on", "agent-1", 200)]
 
 
 async def test_the_banner_needs_no_token(manager: Fixture) -> None:
