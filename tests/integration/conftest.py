@@ -13,10 +13,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from clusterops.engine import connect
-from clusterops.engine_names import image_tag
-from clusterops.images.base import ensure_base
-from clusterops.images.build import image_id
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
+from tests.integration.base import ensure_test_base
 from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.image import ensure_image
 
@@ -54,11 +52,8 @@ def engine() -> Any:
 @pytest.fixture(scope="session")
 def base_image(engine: Any) -> str:
     """Debian as the cluster's own images start from it."""
-    tag = image_tag("test", "base")
     with one_at_a_time("base"):
-        if image_id(engine, tag) is None:
-            ensure_base(engine, tag, ROOT / ".cache" / "images", print)
-    return tag
+        return ensure_test_base(engine)
 
 
 @pytest.fixture(scope="session")

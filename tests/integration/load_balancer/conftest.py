@@ -5,42 +5,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[3]
-IMAGE_FOLDER = Path(__file__).parent / "image"
-IMAGE = "clusterops-test/load-balancer"
+from .machine import Playbooks, build, run, started
+
 PORTS = (7001, 7002, 7003, 7004)
-
-# A container that is a machine, also where the host lacks full privileges.
-RUN_OPTIONS = [
-    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"),
-    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-    *("--security-opt", "systempaths=unconfined", "--cgroupns=private"),
-    *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
-]
-CGROUP_V1_INIT = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
-
-
-def run(*command: str, stdin: str | None = None, check: bool = True, **options: Any) -> str:
-    """Run a command and return its output; fails the test with both outputs."""
-    done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=400, check=False, **options
-    )
-    if check and done.returncode:
-        pytest.fail(f"{command[:6]} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return done.stdout
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
@@ -162,94 +136,13 @@ def _value(text: str) -> Any:
         return text
 
 
-class Playbooks:
-    """Runs plays against the machine through Ansible's docker connection."""
-
-    def __init__(self, folder: Path, machine: str) -> None:
-        self.folder = folder
-        self.inventory = folder / "inventory.yml"
-        host = {
-            "ansible_host": machine,
-            "ansible_connection": "community.docker.docker",
-            "ansible_python_interpreter": "/usr/bin/python3",
-        }
-        self.inventory.write_text(yaml.safe_dump({"all": {"hosts": {"control-1": host}}}))
-        (folder / "ansible.cfg").touch()
-        self.environment = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-            "ANSIBLE_HOME": str(folder / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "ANSIBLE_PIPELINING": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-
-    def play(self, *options: str, **content: Any) -> dict[str, Any]:
-        """Run one play and return its statistics and, by task name, its results."""
-        play = {"hosts": "all", "gather_facts": False, **content}
-        playbook = self.folder / "playbook.yml"
-        playbook.write_text(yaml.safe_dump([play]))
-        program = str(Path(sys.executable).parent / "ansible-playbook")
-        command = (program, "-i", str(self.inventory), *options, str(playbook))
-        output = run(*command, check=False, env=self.environment)
-        assert "{" in output, f"{output}\n{run(*command, env=self.environment)}"
-        value = json.loads(output[output.index("{") :])
-        return {
-            "stats": value["stats"]["control-1"],
-            "tasks": {
-                task["task"]["name"]: task["hosts"]["control-1"]
-                for played in value["plays"]
-                for task in played["tasks"]
-                if "control-1" in task["hosts"]
-            },
-        }
-
-    def role(self, *options: str, **variables: Any) -> dict[str, Any]:
-        """Apply the role load_balancer."""
-        role = {"role": "clusterops.playground.load_balancer", **variables}
-        return self.play(*options, roles=[role])
-
-    def agents(self, *tasks: dict[str, Any]) -> list[dict[str, Any]]:
-        """Run the module load_balancer_agent several times; returns the results."""
-        ready = []
-        for i, params in enumerate(tasks):
-            module = {k: v for k, v in params.items() if k != "check_mode"}
-            ready.append(
-                {
-                    "name": f"Call {i}",
-                    "clusterops.playground.load_balancer_agent": module,
-                    "check_mode": params.get("check_mode", False),
-                    "ignore_errors": True,
-                }
-            )
-        results = self.play(tasks=ready)["tasks"]
-        return [results[task["name"]] for task in ready]
-
-
 @pytest.fixture(scope="session")
 def container(base_image: str) -> Iterator[str]:
     """A running machine with the packages, before the role."""
-    defaults = yaml.safe_load((ROOT / "roles/load_balancer/defaults/main.yml").read_text())
-    packages = " ".join(defaults["load_balancer_packages"])
-    run(
-        *("docker", "build", "-q", "--network", "host", "-t", IMAGE),
-        *("--build-arg", f"BASE={base_image}", "--build-arg", f"PACKAGES={packages}"),
-        str(IMAGE_FOLDER),
-    )
-    name = f"clusterops-test-load-balancer-{uuid.uuid4().hex[:8]}"
-    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
-    arguments = [] if unified else CGROUP_V1_INIT
-    run("docker", "run", "-d", "--name", name, *RUN_OPTIONS, IMAGE, "/sbin/init", *arguments)
-    try:
-        ready = "for i in $(seq 100); do systemctl is-system-running --wait 2>/dev/null && exit 0;"
-        run("docker", "exec", name, "sh", "-c", ready + " sleep 0.1; done; systemctl --failed")
+    with started(build(base_image)) as name:
         ports = [str(port) for port in PORTS]
         run("docker", "exec", "-d", name, "python3", "/opt/test/upstream.py", *ports)
         yield name
-    finally:
-        run("docker", "rm", "-f", "-v", name, check=False)
 
 
 @pytest.fixture(scope="session")
