@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from tests.integration.base import ensure_test_base  # noqa: E402
 from tests.integration.load_balancer.machine import Playbooks, build, run, started  # noqa: E402
 
 HERE = Path(__file__).parent / "balancers"
+IMAGE = "clusterops-test/load-balancer-rivals"
 INSIDE = "/opt/bench"
 PARTS = ("throughput", "slow", "changes")
 OURS = "this load balancer"
@@ -62,14 +64,17 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="this part (repeatable)")
     parser.add_argument("--json", type=Path, help="file for every figure of every round")
     options = parser.parse_args()
-    if options.rounds < 1 or not 1 <= options.seconds <= 60:
-        parser.error("--rounds is 1 at least, --seconds 1 to 60")
-    report: dict[str, Any] = {"load_before": os.getloadavg()[0], "processors": os.cpu_count()}
+    if not 1 <= options.rounds <= 50 or not 1 <= options.seconds <= 60:
+        parser.error("--rounds is 1 to 50, --seconds 1 to 60")
+    # Ended from outside, it takes its container away as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    report: dict[str, Any] = {"processors": os.cpu_count(), "load": [os.getloadavg()[0]]}
     with tempfile.TemporaryDirectory() as folder, _machine() as name:
         bench = Bench(name, Playbooks(Path(folder), name), options.rounds, options.seconds)
         report["versions"] = bench.versions()
         for part in options.only or PARTS:
             report[part] = getattr(bench, part)()
+            report["load"].append(os.getloadavg()[0])
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     print(_text(report))
@@ -82,7 +87,8 @@ def _machine() -> Iterator[str]:
     _say("building the machine")
     base = build(ensure_test_base(connect(300)))
     image = run(
-        *("docker", "build", "-q", "--network", "host", "--build-arg", f"BASE={base}", str(HERE))
+        *("docker", "build", "-q", "--network", "host", "-t", IMAGE),
+        *("--build-arg", f"BASE={base}", str(HERE)),
     ).strip()
     with started(image) as name:
         run("docker", "cp", f"{HERE / 'inside'}/.", f"{name}:{INSIDE}")
@@ -330,9 +336,8 @@ def _say(text: str) -> None:
 
 def _text(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    lines = [
-        f"{report['processors']} processors, load {report['load_before']:.1f} before. {versions}."
-    ]
+    load = ", ".join(f"{load:.1f}" for load in report["load"])
+    lines = [f"{report['processors']} processors, load before and after: {load}. {versions}."]
     if "throughput" in report:
         lines += ["", *_throughput(report["throughput"])]
     if "slow" in report:

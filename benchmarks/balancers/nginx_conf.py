@@ -74,8 +74,9 @@ def _parse(text: str, at: int) -> tuple[list[Directive], int]:
             directives.append(Directive(words))
             words = []
         elif match["mark"] == "{":
+            block: list[Directive] = []
             if words[0].endswith("_by_lua_block"):
-                at, block = _end_of_lua(text, at), []
+                at = _end_of_lua(text, at)
             else:
                 block, at = _parse(text, at)
                 if text[at : at + 1] != "}":

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -38,13 +39,14 @@ class Clusterops:
     """The administration interface, through the client that the collection's module uses."""
 
     def __init__(self, where: str) -> None:
-        import _load_balancer as module
+        import _load_balancer as module  # type: ignore[import-not-found]
 
         self.module = module
         self.client = module.Client(int(where))
 
     def apply(self, name: str, state: str, address: str | None = None) -> None:
-        wanted = self.module.Wanted(name, state, address, wait_idle=state == "draining")
+        idle = state == "draining"
+        wanted = self.module.Wanted(name=name, state=state, address=address, wait_idle=idle)
         outcome = self.module.apply(
             self.client, wanted, check_mode=False, clock=time.monotonic, sleep=time.sleep
         )
@@ -133,12 +135,16 @@ class HAProxy:
         self.order(f"del server agents/{name}", "Server deleted")
 
 
-KINDS = {"clusterops": Clusterops, "nginx": Nginx, "haproxy": HAProxy}
+KINDS: dict[str, Callable[[str], Pool]] = {
+    "clusterops": Clusterops,
+    "nginx": Nginx,
+    "haproxy": HAProxy,
+}
 
 
-def until(condition: object, what: str) -> None:
+def until(condition: Callable[[], bool], what: str) -> None:
     limit = time.monotonic() + LIMIT_S
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > limit:
             raise SystemExit(f"not in {LIMIT_S:g} s: {what}")
         time.sleep(0.005)
@@ -152,7 +158,7 @@ def control(path: str) -> object:
 
 def main() -> None:
     kind, changes, _, where, *ports = sys.argv[1:]
-    pool: Pool = KINDS[kind](where)
+    pool = KINDS[kind](where)
     agents = [(f"agent-{i}", f"127.0.0.1:{port}") for i, port in enumerate(ports, 1)]
     if int(changes) == 0:
         for (name, address), port in zip(agents[:2], ports[:2], strict=True):

@@ -41,7 +41,7 @@ class Client:
             path = f"/post/{self.name}-{number}"
             number += 1
             try:
-                if writer is None:
+                if reader is None or writer is None:
                     reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 began = time.monotonic()
                 status, last = await asyncio.wait_for(self.post(reader, writer, path), LIMIT_S)
