@@ -66,8 +66,7 @@ def main() -> int:
     options = parser.parse_args()
     if not 1 <= options.rounds <= 50 or not 1 <= options.seconds <= 60:
         parser.error("--rounds is 1 to 50, --seconds 1 to 60")
-    # Ended from outside, it takes its container away as well.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
     report: dict[str, Any] = {"processors": os.cpu_count(), "load": [os.getloadavg()[0]]}
     with tempfile.TemporaryDirectory() as folder, _machine() as name:
         bench = Bench(name, Playbooks(Path(folder), name), options.rounds, options.seconds)
@@ -79,6 +78,12 @@ def main() -> int:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     print(_text(report))
     return 0
+
+
+def _end(*_: object) -> None:
+    """Ended from outside, take the container away as well, even when told so twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 @contextmanager
