@@ -14,7 +14,7 @@ from tests.integration.http_apis.conftest import Api
 pytestmark = pytest.mark.integration
 
 SEED = "1"
-EXAMPLES = "30"
+EXAMPLES = "20"
 
 
 @pytest.mark.parametrize("name", ["manager", "scaler", "metrics"])
