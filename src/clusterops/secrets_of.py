@@ -8,6 +8,7 @@ that a new secret cannot be forgotten.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -44,7 +45,13 @@ def _private_key(content: str) -> str:
     return lines[len(lines) // 2] if lines else ""
 
 
+def _next_token(content: str) -> str:
+    """The token that a change of tokens which was cut off is about to put in force."""
+    return str(json.loads(content)["new"]["admin"])
+
+
 SECRETS: Mapping[str, Callable[[str], str]] = {
+    "tokens.next": _next_token,
     "token*": _password,
     "tokens/*": _password,
     "secrets/*": _password,
@@ -55,6 +62,7 @@ SECRETS: Mapping[str, Callable[[str], str]] = {
 """Files of the state folder -> what of their content is secret."""
 
 HARMLESS = (
+    "access.json",
     "endpoint.json",
     "engine.json",
     "deployed.json",

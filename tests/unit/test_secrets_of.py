@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clusterops import tokens
 from clusterops.cluster_ca import issue
 from clusterops.secrets_of import Secret, found_in, harmless_files, secrets_of
 from clusterops.state import State
@@ -43,6 +44,17 @@ def test_every_secret_is_listed(state: State) -> None:
     }
     assert {each.name for each in secrets} > {"tls/ca.key", "tls/control-1.key"}
     assert unknown == []
+
+
+def test_every_token_is_one_also_in_the_middle_of_a_change(state: State) -> None:
+    tokens.begin(state)
+    secrets, unknown = secrets_of(state)
+    assert unknown == []
+    assert {each.name for each in secrets} >= {*tokens.FILES.values(), "tokens.next"}
+    (planned,) = (each.text for each in secrets if each.name == "tokens.next")
+    assert planned != state.token()
+    tokens.promote(state)
+    assert planned == state.token()
 
 
 def test_a_key_is_told_from_its_certificate(state: State) -> None:
