@@ -22,9 +22,19 @@ from clusterops.state import project_root
 DIGEST_LABEL = "clusterops.image.digest"
 
 NODE_ROLES = {
-    "agent": ("base", "container_engine", "python_app", "metrics_api", "application"),
+    "agent": (
+        "base",
+        "hardening",
+        "firewall",
+        "container_engine",
+        "python_app",
+        "metrics_api",
+        "application",
+    ),
     "control": (
         "base",
+        "hardening",
+        "firewall",
         "container_engine",
         "python_app",
         "datastore",
