@@ -88,7 +88,10 @@ def accepted_by_sshd(path: Path, content: str) -> None:
 
 
 def supported(content: str) -> str:
-    """A configuration of sshd without key exchanges that this release does not have."""
+    """A configuration of sshd without what this release does not have: key exchanges, penalties."""
+    version = re.search(r"OpenSSH_(\d+)\.(\d+)", run("/usr/bin/ssh", "-V").stderr)
+    if version and (int(version[1]), int(version[2])) < (9, 8):
+        content = re.sub(r"^PerSourcePenalties .*\n", "", content, flags=re.MULTILINE)
     known = set(run("/usr/bin/ssh", "-Q", "kex").stdout.split())
 
     def those(match: re.Match[str]) -> str:
