@@ -125,6 +125,14 @@ class ClusterConfig(BaseModel):
         "10.213.56.0/24", description="Network between virtual machines, a /24."
     )
 
+    node_firewall: bool = Field(
+        True,
+        description="Nodes let in only what they are meant to serve, from where it is needed.",
+    )
+    node_hardening: bool = Field(
+        True, description="Strict ssh, kernel and login settings on nodes."
+    )
+
     startup_cpus: float = Field(
         2.0,
         ge=0,

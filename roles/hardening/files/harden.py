@@ -30,6 +30,7 @@ LOGIN_DEFS = Path("/etc/login.defs")
 MODULI = Path("/etc/ssh/moduli")
 SHORTEST_MODULUS = 3071
 SYSCTL = Path("/etc/sysctl.d/60-clusterops.conf")
+PROC_SYS = Path("/proc/sys")
 CONTAINER = Path("/run/systemd/container")
 
 
@@ -68,7 +69,7 @@ def own_sysctl(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     own = {
         key: value
         for key, value in wanted.items()
-        if Path("/proc/sys", *key.split(".")).exists()
+        if PROC_SYS.joinpath(*key.split(".")).exists()
         and (not container or key.startswith(("net.ipv4.", "net.ipv6.")))
     }
     return own, [key for key in wanted if key not in own]

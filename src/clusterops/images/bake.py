@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,17 @@ from clusterops.server_manager.driver import Cluster, Role, ServerSpec
 from clusterops.server_manager.drivers import _docker_container as machine
 from clusterops.state import project_root
 
-BAKED_ROLES = ("base", "container_engine", "python_app", "metrics_api")
+BAKED_ROLES = ("base", "hardening", "firewall", "container_engine", "python_app", "metrics_api")
 BAKED_PLAYBOOKS = (
     "agent_roles.yml",
     "base.yml",
     "tasks/metrics_api.yml",
     "vars/authority.yml",
+    "vars/firewall.yml",
     "vars/prepared.yml",
 )
+BAKED_SETTINGS = ("cluster_bind_address", "node_firewall", "node_hardening")
+"""Keys of cluster.yml that the agents' roles write down."""
 BOOT_TIMEOUT_S = 60.0
 FORGET = (
     "systemctl stop docker.service docker.socket containerd.service; "
@@ -47,12 +50,14 @@ def digest(
     bare_id: str,
     wheel_sha256: str,
     network: str,
+    settings: Mapping[str, Any],
     root: Path,
     playbook: str = "image.yml",
     more_roles: tuple[str, ...] = (),
 ) -> str:
     """Changes when anything that the playbook would leave in the image changes."""
     sha = hashlib.sha256(f"{bare_id} {wheel_sha256} {network}".encode())
+    sha.update(repr([settings[key] for key in BAKED_SETTINGS]).encode())
     files = [root / "playbooks" / name for name in (playbook, *BAKED_PLAYBOOKS)]
     for role in (*BAKED_ROLES, *more_roles):
         files += sorted(path for path in (root / "roles" / role).rglob("*") if path.is_file())
@@ -79,7 +84,8 @@ def ensure_agent_image(
         ClusterOpsError: the machine does not boot, or the roles fail on it.
     """
     bare, tag = image_tag(cluster.name, "node"), image_tag(cluster.name, "node-agent")
-    wanted = digest(image_id(client, bare) or "", wheel_sha256, network, project_root())
+    bare_id = image_id(client, bare) or ""
+    wanted = digest(bare_id, wheel_sha256, network, cluster.settings, project_root())
     if image_labels(client, tag).get(DIGEST_LABEL) == wanted:
         return False
     progress("Starting a machine to make the agents' image from")

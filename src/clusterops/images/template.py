@@ -69,6 +69,7 @@ def ensure_template(
             config.vagrant_box or config.node_os,
             wheel_sha256,
             str(recipe.network(cluster)),
+            cluster.settings,
             project_root(),
             "template.yml",
             ("machine_seed",),
