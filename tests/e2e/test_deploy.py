@@ -111,7 +111,9 @@ def _over_ssh(cluster: Cluster, repository: Repository, folder: Path) -> str:
         "control-1",
         "set -eu; useradd --create-home --password '*' --shell /usr/bin/git-shell git; "
         f"cd /home/git; git clone --quiet --bare {repository.url} hello.git; "
-        f"mkdir -m 700 .ssh; echo '{public}' >.ssh/authorized_keys; chown -R git: .",
+        f"mkdir -m 700 .ssh; echo '{public}' >.ssh/authorized_keys; chown -R git: .; "
+        # Nodes let nobody but root log in.
+        "echo AllowUsers git >/etc/ssh/sshd_config.d/90-git.conf; systemctl reload ssh",
     )
     address = _network(cluster)["IPAddress"]
     host_key = cluster.on("control-1", "cat /etc/ssh/ssh_host_ed25519_key.pub")
