@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from clusterops import tokens
+from clusterops import program, tokens
 from clusterops.clients import AnswerError, ServerManagerClient
 from clusterops.errors import ClusterOpsError, NotRunningError
 from clusterops.state import CLUSTER_FILE_ENV, State, project_root
@@ -24,11 +24,13 @@ STOP_TIMEOUT_S = 20.0
 def ensure_running(state: State) -> bool:
     """Have a Server Manager that answers to this cluster's token; True when it was started.
 
+    One that an earlier version of the program started makes room: it knows nothing of new settings.
+
     Raises:
         ClusterOpsError: it does not start; the message has its own last words.
     """
     tokens.ensure(state)
-    if answers(state):
+    if answers(state) and (program_of(state) == program.digest() or not stop(state)):
         return False
     log = state.root / "server-manager.log"
     with log.open("ab") as stream:
@@ -74,6 +76,15 @@ def answers(state: State) -> bool:
     except (NotRunningError, AnswerError):
         return False
     return True
+
+
+def program_of(state: State) -> str | None:
+    """The digest of the program that answers; see :mod:`clusterops.program`."""
+    try:
+        found = ServerManagerClient.of(state).cluster().get("program")
+    except (NotRunningError, AnswerError):
+        return None
+    return str(found) if found else None
 
 
 def stop(state: State) -> bool:

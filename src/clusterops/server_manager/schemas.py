@@ -70,6 +70,7 @@ class ClusterBody(BaseModel):
     server_manager_url: str = Field(description="This API, as machines reach it.")
     ssh_user: str
     node_python: str
+    program: str = Field(description="Digest of the program that answers; see clusterops.program.")
     config: dict[str, Any]
 
 

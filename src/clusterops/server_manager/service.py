@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
+from clusterops import program
 from clusterops.config import CONTROL_NODE, ClusterConfig
 from clusterops.errors import ClusterOpsError
 from clusterops.server_manager.driver import (
@@ -36,6 +37,8 @@ MakeSeed = Callable[[str, list[str]], SeedFiles]
 Observe = Callable[[str, str, float], None]
 """(operation, outcome, seconds) of each driver call."""
 
+PROGRAM = program.digest()
+"""Of what this process has loaded, not of what lies on the disk by now."""
 WILDCARD = "0.0.0.0"  # noqa: S104 - compared with, not bound
 
 
@@ -100,6 +103,7 @@ class Service:
             "server_manager_url": self._url_for(host),
             "ssh_user": self._driver.ssh_user,
             "node_python": config.node_python(self._driver.provider),
+            "program": PROGRAM,
             "config": config.model_dump(mode="json"),
         }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clusterops import program
 from clusterops.clients import AnswerError
 from clusterops.errors import ClusterOpsError, NotRunningError
 from clusterops.lifecycle import manager_process
@@ -28,10 +29,14 @@ class World:
         self.obeys: set[int] = {signal.SIGTERM, signal.SIGKILL}
         self.alive = False
         self.signals: list[int] = []
+        self.program = program.digest()
         self.started: list[tuple[list[str], dict[str, Any]]] = []
 
     def answers(self, _: State) -> bool:
         return self.answers_at is not None and self.now >= self.answers_at
+
+    def program_of(self, _: State) -> str:
+        return self.program
 
     def popen(self, command: list[str], **options: Any) -> World:
         self.started.append((command, options))
@@ -70,6 +75,7 @@ class World:
 def world(state: State, monkeypatch: pytest.MonkeyPatch) -> World:
     fake = World(state)
     monkeypatch.setattr(manager_process, "answers", fake.answers)
+    monkeypatch.setattr(manager_process, "program_of", fake.program_of)
     monkeypatch.setattr(manager_process, "_command_line", fake.command_line)
     monkeypatch.setattr(manager_process.subprocess, "Popen", fake.popen)
     monkeypatch.setattr(manager_process.os, "kill", fake.kill)
@@ -82,6 +88,15 @@ def test_one_that_answers_is_left_alone(world: World, state: State) -> None:
     world.answers_at = 0
     assert manager_process.ensure_running(state) is False
     assert world.started == []
+
+
+def test_one_of_an_earlier_program_makes_room(world: World, state: State) -> None:
+    world.answers_at = 0
+    world.program = "another"
+    world.run()
+    assert manager_process.ensure_running(state) is True
+    assert world.signals == [signal.SIGTERM]
+    assert len(world.started) == 1
 
 
 def test_it_is_started_for_this_cluster_and_outlives_the_command(

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from clusterops import program
 from clusterops.server_manager.app import MAX_BODY_BYTES
 from clusterops.server_manager.driver import DriverFailure, NameTaken
 
@@ -287,6 +288,7 @@ async def test_the_cluster_is_described(api: httpx.AsyncClient, manager: Fixture
         "host_address": "192.0.2.1",
         "network": "192.0.2.0/24",
         "node_python": "3.12",
+        "program": program.digest(),
         "server_manager_url": "http://192.0.2.1:3000",
         "ssh_user": "root",
     }
