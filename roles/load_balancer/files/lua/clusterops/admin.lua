@@ -2,6 +2,7 @@
 -- The administration interface (loopback only): list, put and delete agents.
 
 local cjson = require "cjson.safe"
+local metrics = require "clusterops.metrics"
 local pool = require "clusterops.pool"
 local responses = require "clusterops.responses"
 
@@ -10,10 +11,19 @@ local _M = {}
 local STATES = { in_service = true, draining = true }
 local FIELDS = { address = true, state = true, health_path = true }
 
-local configuration
+local configuration, document
 
 function _M.configure(values)
-    configuration = values.configuration
+    configuration, document = values.configuration, values.document
+end
+
+-- Whether a request only reads; one that does not has its answer already.
+local function reads()
+    local method = ngx.req.get_method()
+    if method == "GET" or method == "HEAD" then
+        return true
+    end
+    responses.method_not_allowed("GET, HEAD")
 end
 
 local function valid_name(name)
@@ -126,20 +136,42 @@ end
 
 -- /agents and /lb/status
 function _M.list()
-    local method = ngx.req.get_method()
-    if method ~= "GET" and method ~= "HEAD" then
-        return responses.method_not_allowed("GET")
+    if reads() then
+        responses.send(200, '{"agents":' .. pool.encode_list(pool.list()) .. "}")
     end
-    return responses.send(200, '{"agents":' .. pool.encode_list(pool.list()) .. "}")
 end
 
 -- /health: also tells which configuration this nginx runs, so that the role can compare.
 function _M.health()
-    return responses.json(200, {
-        service = "load-balancer",
-        status = "healthy",
-        configuration = configuration,
-    })
+    if reads() then
+        responses.json(200, {
+            service = "load-balancer",
+            status = "healthy",
+            configuration = configuration,
+        })
+    end
+end
+
+-- /metrics
+function _M.metrics()
+    if reads() then
+        ngx.print(metrics.text())
+    end
+end
+
+-- /openapi.json
+function _M.document()
+    if reads() then
+        responses.send(200, document)
+    end
+end
+
+-- What nginx refuses before anybody is asked: odd paths, odd methods.
+function _M.malformed()
+    if ngx.req.get_method() == "TRACE" then
+        return responses.method_not_allowed("GET, PUT, DELETE")
+    end
+    return responses.error(400, "The request is malformed.")
 end
 
 return _M

@@ -35,7 +35,10 @@ function _M.master(settings)
     health_checks.configure(settings.health_check)
     upstream_sockets.configure(settings)
     health_check_interval_s = settings.health_check.interval_s
-    admin.configure({ configuration = sha1_of(settings.configuration_file) })
+    admin.configure({
+        configuration = sha1_of(settings.configuration_file),
+        document = settings.document,
+    })
     pool.load(settings.state_file)
 end
 
