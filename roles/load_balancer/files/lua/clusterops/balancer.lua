@@ -71,18 +71,32 @@ local function cheapest(agents, tried)
 end
 
 -- Choose and count in one step. An agent that leaves the service between the choice and the count
--- is not used: whoever drains it may already have seen that nothing is in flight.
+-- is not used: whoever drains it may already have seen that nothing is in flight. Returns the agent,
+-- if there is one, and whether that stands.
+local function take(tried)
+    local agent = cheapest(pool.in_service(), tried)
+    if not agent then
+        return nil, true
+    end
+    memory.acquire(agent.slot)
+    if pool.unchanged() then
+        return agent, true
+    end
+    memory.release(agent.slot)
+    return nil, false
+end
+
 local function choose(tried)
-    for _ = 1, REPICK_LIMIT do
-        local agent = cheapest(pool.in_service(), tried)
-        if not agent then
-            return nil
-        end
-        memory.acquire(agent.slot)
-        if pool.unchanged() then
+    -- The first time stands nearly always; a loop around it is nothing that LuaJIT compiles well.
+    local agent, stands = take(tried)
+    if stands then
+        return agent
+    end
+    for _ = 2, REPICK_LIMIT do
+        agent, stands = take(tried)
+        if stands then
             return agent
         end
-        memory.release(agent.slot)
     end
 end
 
