@@ -152,6 +152,24 @@ def environment(state: State) -> dict[str, str]:
     }
 
 
+def remove_leftovers(state: State) -> None:
+    """Remove the folders of runs whose process was killed."""
+    for folder in state.root.glob("run-*"):
+        pid = folder.name.split("-")[1]
+        if not (pid.isdigit() and _is_alive(int(pid))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
+
+
 def run_playbook(
     playbook: str,
     state: State,
@@ -168,7 +186,8 @@ def run_playbook(
 
     progress = Progress(began)
     log = _new_log(state, playbook)
-    folder = tempfile.mkdtemp(prefix="run-", dir=state.root)
+    remove_leftovers(state)
+    folder = tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=state.root)
     try:
         with log.open("w", encoding="utf-8") as stream:
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import stat
 from pathlib import Path
@@ -186,3 +187,14 @@ def test_old_logs_go(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(kept) == provisioning.KEPT_LOGS
     assert outcome.log.name == kept[-1]
     assert (state.logs / "scale_up-20200101T000000Z.log").exists()
+
+
+def test_what_a_killed_run_has_left_is_removed(state: State) -> None:
+    """Of a run that is in progress, nothing is."""
+    mine = state.root / f"run-{os.getpid()}-abc"
+    killed = state.root / "run-4194399-abc"  # beyond the highest process id of Linux
+    earlier = state.root / "run-_qhl9_bj"
+    for folder in (mine, killed, earlier):
+        (folder / "artifacts").mkdir(parents=True)
+    provisioning.remove_leftovers(state)
+    assert [folder.is_dir() for folder in (mine, killed, earlier)] == [True, False, False]
