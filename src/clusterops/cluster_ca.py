@@ -85,13 +85,21 @@ def issue(state: State, name: str, addresses: Sequence[str]) -> Issued:
     except ClusterOpsError:
         known = None
     fits = known and not problem_of(known, authority, wanted, datetime.now(UTC))
-    if fits and places.key.exists():
+    if fits and known and _is_of(places.key, known):
         return Issued(places.certificate, places.key, places.authority, False)
     key = ec.generate_private_key(ec.SECP256R1())
     signer = _load_key(state.tls_authority_key)
     write_private(places.key, _key_text(key))
     write_private(places.certificate, _text(_signed(name, wanted, key, authority, signer)))
     return places
+
+
+def _is_of(key: Path, certificate: x509.Certificate) -> bool:
+    """Whether a key is a certificate's: a run may have been cut off between writing the two."""
+    try:
+        return _load_key(key).public_key() == certificate.public_key()
+    except ClusterOpsError:
+        return False
 
 
 def problem_of(

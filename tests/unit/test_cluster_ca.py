@@ -50,6 +50,16 @@ def test_it_is_renewed_before_it_ends(state: State) -> None:
     assert cluster_ca.problem_of(certificate, authority, ["control-1"], soon) == "it ends soon"
 
 
+def test_a_key_without_its_certificate_is_replaced(state: State) -> None:
+    """As after a run that was cut off between the two."""
+    other = cluster_ca.issue(state, "control-2", [])
+    issued = cluster_ca.issue(state, "control-1", [])
+    issued.key.write_text(other.key.read_text())
+    assert cluster_ca.issue(state, "control-1", []).changed
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.certificate, issued.key)
+
+
 def test_only_the_owner_reads_keys(state: State) -> None:
     cluster_ca.issue(state, "control-1", [])
     modes = {path.name: path.stat().st_mode & 0o777 for path in state.tls_dir.iterdir()}
