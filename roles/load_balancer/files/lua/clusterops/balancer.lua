@@ -158,11 +158,10 @@ end
 -- balancer_by_lua: called for the first try and for every further one.
 function _M.run()
     local var = ngx.var
-    local previous = var.lb_agent
-    local first = previous == ""
+    local first = not balancer.get_last_failure()
     local tried
     if not first then
-        tried = give_back(previous)
+        tried = give_back(var.lb_agent)
         var.lb_agent = ""
     end
     local agent = choose(tried)

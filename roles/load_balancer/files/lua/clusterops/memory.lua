@@ -23,6 +23,8 @@ local MAP_SHARED_ANONYMOUS = 0x21
 
 local LAYOUT = ([[
 int kill(int pid, int sig);
+int pthread_spin_trylock(volatile int *lock);
+int pthread_spin_unlock(volatile int *lock);
 void *mmap(void *address, size_t size, int protection, int flags, int fd, long offset);
 
 typedef struct {
@@ -108,6 +110,15 @@ function _M.in_flight(slot)
         sum = sum + in_flight[place]
     end
     return sum
+end
+
+local barrier = ffi.new("int[1]")
+
+-- What this worker wrote before is seen by all before it reads what follows. Taking a spin lock
+-- synchronizes memory (POSIX, "Memory Synchronization"); this one is the worker's own and free.
+function _M.synchronize()
+    ffi.C.pthread_spin_trylock(barrier)
+    ffi.C.pthread_spin_unlock(barrier)
 end
 
 -- Workers ---------------------------------------------------------------------------------------

@@ -72,7 +72,12 @@ end
 
 -- Whether the pool is still the one of the last call of in_service(); if not, the next call has it.
 function _M.unchanged()
-    -- The dictionary's lock orders it after what this worker has counted just before.
+    -- Whoever changes the pool raises the version first and looks at the counts then.
+    memory.synchronize()
+    if memory.version[0] == cached_version then
+        return true
+    end
+    -- The dictionary's version is the one that counts: a worker that dies may leave the other behind.
     local version = dict:get("version") or 0
     if version == cached_version then
         return true
