@@ -12,6 +12,8 @@ import pytest
 
 from clusterops.server_manager.driver import (
     Driver,
+    FaultDriver,
+    NotPossible,
     Role,
     ServerSpec,
     ServerState,
@@ -164,3 +166,44 @@ class DriverConformance:
             driver.create(agent(1, self.base_port, seed=broken))
         assert driver.get("agent-1") is None
         assert driver.create(agent(1, self.base_port)) is True
+
+
+class FaultConformance:
+    """Tests of a driver that can do faults, too; beside :class:`DriverConformance`."""
+
+    def test_faults(self, driver: Driver, make_driver: MakeDriver) -> None:
+        assert isinstance(driver, FaultDriver)
+
+        def state() -> ServerState:
+            server = make_driver().get("agent-1")
+            assert server is not None
+            return server.state
+
+        driver.create(agent(1, DriverConformance.base_port))
+        for act in (driver.freeze, driver.thaw):
+            with pytest.raises(NotPossible, match="is stopped"):
+                act("agent-1")
+        assert driver.kill("agent-1") is False
+        driver.start("agent-1")
+        assert driver.thaw("agent-1") is False
+        assert driver.freeze("agent-1") is True
+        assert driver.freeze("agent-1") is False
+        assert state() == ServerState.PAUSED
+        assert driver.thaw("agent-1") is True
+        assert state() == ServerState.RUNNING
+        driver.freeze("agent-1")
+        assert driver.start("agent-1") is True, "powering on a frozen machine thaws it"
+        assert state() == ServerState.RUNNING
+        for frozen in (False, True):
+            driver.start("agent-1")
+            if frozen:
+                driver.freeze("agent-1")
+            assert driver.kill("agent-1") is True
+            assert driver.kill("agent-1") is False
+            assert state() == ServerState.STOPPED
+        driver.start("agent-1")
+        driver.freeze("agent-1")
+        assert driver.delete("agent-1") is True, "frozen machines can be deleted"
+        for act in (driver.freeze, driver.thaw, driver.kill):
+            with pytest.raises(UnknownServer):
+                act("agent-1")

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""External programs of the host, run without a shell and with a time limit."""
+"""External programs, run without a shell and with a time limit, and ended for certain."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from clusterops.errors import ClusterOpsError, CommandError
 
@@ -74,3 +77,43 @@ def install_packages(*packages: str) -> bool:
         remedy=f"apt-get install {' '.join(packages)} shows the whole story",
     )
     return True
+
+
+def end_marked(variable: str, value: str) -> int:
+    """SIGKILL every process of this user whose ``variable`` is ``value`` or, if that ends with a
+    colon, begins with it; returns how many that were. Without /proc (macOS) nothing is found.
+    """
+    needle = f"{variable}={value}".encode()
+    ended = 0
+    for _ in range(3):  # what was forked during a scan is found by the next one
+        found = [pid for pid in _own_processes() if _has(pid, needle)]
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                ended += 1
+            except OSError:
+                continue
+        if not found:
+            break
+        time.sleep(0.05)
+    return ended
+
+
+def _has(pid: int, needle: bytes) -> bool:
+    environment = _environment(pid)
+    if needle.endswith(b":"):
+        return any(entry.startswith(needle) for entry in environment)
+    return needle in environment
+
+
+def _own_processes() -> list[int]:
+    own = os.getpid()
+    entries = Path("/proc").iterdir() if Path("/proc").is_dir() else ()
+    return [int(each.name) for each in entries if each.name.isdigit() and int(each.name) != own]
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []  # gone, or another user's

@@ -73,6 +73,7 @@ HARMLESS = (
     "*.log",
     "collection/*",
     "load/*",
+    "jobs/*",
     "run-*/*",
     "vagrant/*",
     "logs/*",

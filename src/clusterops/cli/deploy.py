@@ -96,7 +96,7 @@ def _roll_out(
     cluster = clients.server_manager().cluster()
     try:
         return provision(config, state, stages, playbook, extra)
-    except ClusterOpsError:
+    except (ClusterOpsError, KeyboardInterrupt):
         with contextlib.suppress(ClusterOpsError):
             clients.scaler(cluster).release(HOLDER)
         raise

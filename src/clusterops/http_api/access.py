@@ -19,13 +19,17 @@ from clusterops.errors import ClusterOpsError
 ADMIN, READ, SCALER, NOBODY = "admin", "read", "scaler", "none"
 
 READING = frozenset({"GET", "HEAD"})
-# The scaler makes machines and turns them on and off; it has no business removing them.
+# The scaler makes machines, turns them on and off, and passes on what people ask of the host; it
+# has no business removing machines.
 ALLOWED: Mapping[str, frozenset[str] | None] = {
     ADMIN: None,
     SCALER: READING | {"POST"},
     READ: READING,
 }
 """Methods by role; None for every one."""
+
+BESIDES: Mapping[str, Mapping[str, str]] = {SCALER: {"DELETE": "/api/v1/jobs/[a-z]+"}}
+"""Methods that a role may use on some paths alone."""
 
 Hashes = Mapping[str, Sequence[str]]
 """Role -> SHA-256 of each token that it may come with, in hexadecimal."""
@@ -51,12 +55,15 @@ def role_of(credentials: bytes, known: Hashes) -> str:
     return found
 
 
-def may(role: str, method: str) -> bool:
-    """Whether a role may use a method."""
+def may(role: str, method: str, path: str = "") -> bool:
+    """Whether a role may use a method of a path."""
     if role not in ALLOWED:
         return False
     methods = ALLOWED[role]
-    return methods is None or method in methods
+    if methods is None or method in methods:
+        return True
+    more = BESIDES.get(role, {}).get(method)
+    return more is not None and bool(re.fullmatch(more, path))
 
 
 class AccessFile:

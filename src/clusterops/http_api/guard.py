@@ -220,7 +220,7 @@ class Guard:
                 "A valid token is needed: Authorization: Bearer TOKEN.",
                 {"WWW-Authenticate": "Bearer"},
             )
-        if not may(role, method):
+        if not may(role, method, path):
             if role == READ:
                 raise Refusal(403, "This token may only read; changes need the cluster's token.")
             raise Refusal(403, f"The token of '{role}' may not do this.")

@@ -10,6 +10,7 @@ from clusterops.config import ClusterConfig
 from clusterops.engine_names import CLUSTER_LABEL, cluster_images
 from clusterops.errors import ClusterOpsError
 from clusterops.lifecycle import manager_process, own_engine
+from clusterops.server_manager import job_processes
 from clusterops.server_manager.driver import Cluster, ProviderUnavailable
 from clusterops.server_manager.providers import open_driver
 from clusterops.state import State
@@ -22,6 +23,8 @@ def take_down(config: ClusterConfig, state: State, *, keep_images: bool) -> Iter
     """
     if manager_process.stop(state):
         yield "Server Manager stopped"
+    for kind in job_processes.end_leftovers(state):
+        yield f"{kind} ended"
     try:
         driver = open_driver(state.provider() or config.cluster_provider, Cluster.of(config))
     except ProviderUnavailable:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from clusterops.processes import end_marked
 from clusterops.scaler.model import Action, ActionResult
 from clusterops.scaler.settings import ScalerSettings
 
@@ -39,7 +39,7 @@ class Actuator:
 
     def clean_up(self) -> int:
         """End what a killed predecessor left running; returns how many processes that were."""
-        return end_marked_processes(_MARK, self._mark)
+        return end_marked(_MARK, self._mark)
 
     async def run(
         self, action: Action, on_step: Callable[[str], None], cancel: threading.Event
@@ -53,7 +53,7 @@ class Actuator:
             _LOG.exception("%s %s: the playbook could not be run", action.kind, action.agent)
             status, record.message = "error", f"the playbook could not be run: {error}"
         if status not in ("successful", "failed"):
-            await asyncio.to_thread(end_marked_processes, _MARK, self._mark_of(action))
+            await asyncio.to_thread(end_marked, _MARK, self._mark_of(action))
         seconds = time.monotonic() - started
         if status == "successful":
             return ActionResult(True, seconds, tuple(record.stages))
@@ -190,46 +190,3 @@ def _why(status: str, record: _Record, limit_s: float) -> str:
         return record.message
     errors = [text for text in record.output if "ERROR" in text] or record.output
     return _one_line(" ".join(errors)) or "ansible-playbook failed without a message"
-
-
-def end_marked_processes(variable: str, value: str) -> int:
-    """SIGKILL every process of this user whose ``variable`` is ``value`` or, if that ends with a
-    colon, begins with it.
-    """
-    needle = f"{variable}={value}".encode()
-    ended = 0
-    for _ in range(3):  # what was forked during a scan is found by the next one
-        found = [pid for pid in _own_processes() if _has(pid, needle)]
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
-            except OSError:
-                continue
-        if not found:
-            break
-        time.sleep(0.05)
-    return ended
-
-
-def _has(pid: int, needle: bytes) -> bool:
-    environment = _environment(pid)
-    if needle.endswith(b":"):
-        return any(entry.startswith(needle) for entry in environment)
-    return needle in environment
-
-
-def _own_processes() -> list[int]:
-    own = os.getpid()
-    return [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and int(entry.name) != own
-    ]
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []  # gone, or another user's

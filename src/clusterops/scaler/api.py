@@ -22,7 +22,7 @@ from clusterops.http_api.access import AccessFile
 from clusterops.http_api.audit import Audit, Entry, fields
 from clusterops.http_api.guard import Guard, Rules, note
 from clusterops.http_api.guard import error as _error
-from clusterops.scaler import schemas
+from clusterops.scaler import host_jobs, schemas
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.ledger import HeldError
 from clusterops.scaler.settings import ScalerSettings
@@ -211,6 +211,7 @@ def make_app(controller: Controller) -> FastAPI:
             raise HTTPException(409, str(error)) from error
         return {"held": False, "released": released, "idle": not controller.runs.all}
 
+    host_jobs.add_routes(app, settings)
     return app
 
 

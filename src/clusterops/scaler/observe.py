@@ -44,7 +44,7 @@ class Observer:
         self._session: aiohttp.ClientSession | None = None
         self._deployment = DeploymentFile(settings.deployment_file)
         self._getter = Getter(settings.sweep_timeout_s)
-        self._tls = _tls(settings.server_manager_ca_file)
+        self._tls = tls_of(settings.server_manager_ca_file)
 
     async def close(self) -> None:
         if self._session:
@@ -238,7 +238,7 @@ class Observer:
         except TimeoutError as error:
             raise ProbeError(f"{url} did not answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ProbeError(f"{url}: {_reason(error)}") from error
+            raise ProbeError(f"{url}: {reason_of(error)}") from error
 
 
 def read_token(path: Path) -> str:
@@ -256,7 +256,8 @@ def read_token(path: Path) -> str:
     return token
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext | bool:
+def tls_of(ca_file: Path | None) -> ssl.SSLContext | bool:
+    """How the Server Manager is checked. Raises ClusterOpsError."""
     if ca_file is None:
         return True
     try:
@@ -306,7 +307,7 @@ def _address_asked(agent: Agent) -> str | None:
     return agent.address
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Few words: aiohttp's own carry addresses and its idea of TLS."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its certificate is not one of this cluster"

@@ -2,7 +2,7 @@
 """The Server Manager as a process: ``python -m clusterops.server_manager``.
 
 It keeps nothing in memory that matters: what machines exist is asked of the provider, so it can
-be killed at any time and started again.
+be killed at any time and started again. Jobs of the host end with it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from clusterops.errors import ClusterOpsError, ExitCode
 from clusterops.http_api import serving
 from clusterops.http_api.audit import Audit, AuditFile
 from clusterops.http_api.tls import Certificate
+from clusterops.server_manager import job_processes
 from clusterops.server_manager.app import create_app
 from clusterops.server_manager.driver import Cluster
+from clusterops.server_manager.jobs import known_applications
 from clusterops.server_manager.listen import LOOPBACK, only_one, open_sockets
 from clusterops.server_manager.providers import open_driver
 from clusterops.server_manager.service import Service
 from clusterops.server_manager.settings import ConfigSource
 from clusterops.server_manager.telemetry import Telemetry
 from clusterops.ssh_identity import ensure_identity, seed_files
-from clusterops.state import State, cluster_file
+from clusterops.state import State, cluster_file, project_root
 
 SHUTDOWN_S = 5
 
@@ -82,10 +84,16 @@ def _serve(source: ConfigSource, state: State) -> None:
         url_for=lambda host: f"https://{host}:{port}",
         observe=telemetry.driver_call,
     )
+    for kind in job_processes.end_leftovers(state):
+        log.warning("ended a %s that a killed Server Manager had left", kind)
+    jobs = job_processes.Jobs(
+        state, lambda: known_applications(project_root(), source.current().application_path)
+    )
     app = create_app(
         service,
         known=tokens.HostTokens(state),
         audit=Audit("server-manager", AuditFile(state.audit_file)),
+        jobs=jobs,
         names=frozenset({host_address}),
         telemetry=telemetry,
         config_problem=lambda: source.problem,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,11 +20,21 @@ from clusterops.errors import ClusterOpsError
 from clusterops.http_api import openapi
 from clusterops.http_api.access import Known
 from clusterops.http_api.audit import Audit
+from clusterops.http_api.bodies import json_object as _json_object
 from clusterops.http_api.guard import Guard, Rules, note
 from clusterops.http_api.guard import error as _error
-from clusterops.server_manager import schemas
-from clusterops.server_manager.driver import DriverError, NameTaken, UnknownServer, printable
-from clusterops.server_manager.service import NameNotAllowed, Service
+from clusterops.server_manager import job_routes, schemas
+from clusterops.server_manager.driver import (
+    DriverError,
+    NameTaken,
+    NotPossible,
+    NotSupported,
+    UnknownServer,
+    printable,
+)
+from clusterops.server_manager.job_processes import Jobs
+from clusterops.server_manager.jobs import JobRefused, NoSuchJob, UnknownApplication
+from clusterops.server_manager.service import NameNotAllowed, NotAnAgent, Service
 from clusterops.server_manager.telemetry import CONTENT_TYPE, Telemetry
 
 log = logging.getLogger(__name__)
@@ -42,6 +51,7 @@ def create_app(
     *,
     known: Known,
     audit: Audit,
+    jobs: Jobs,
     names: frozenset[str] = frozenset(),
     telemetry: Telemetry | None = None,
     config_problem: Callable[[], str | None] = lambda: None,
@@ -50,6 +60,7 @@ def create_app(
 
     Args:
         known: the tokens that are right.
+        jobs: what runs on the host for people who are elsewhere.
         names: what callers call this service, apart from its addresses and localhost.
         config_problem: why the cluster.yml on disk is not the one in force, or None.
     """
@@ -60,6 +71,7 @@ def create_app(
         settling = asyncio.create_task(_settle(service))  # requests need not wait for it
         yield
         settling.cancel()
+        await jobs.close()
 
     app = FastAPI(
         lifespan=lifespan,
@@ -164,6 +176,8 @@ def create_app(
         await service.delete(name)
         return schemas.StatusBody(status=f"Server '{name}' was deleted.")
 
+    job_routes.add_faults(app, service)
+    job_routes.add_jobs(app, service, jobs)
     return app
 
 
@@ -187,26 +201,25 @@ def _add_error_handlers(app: FastAPI) -> None:
         return _error(500, f"The request failed: {INTERNAL}.")
 
 
+_STATUSES: dict[type[ClusterOpsError], int] = {
+    UnknownServer: 404,
+    NoSuchJob: 404,
+    NameNotAllowed: 400,
+    NameTaken: 409,
+    NotAnAgent: 409,
+    NotPossible: 409,
+    JobRefused: 409,
+    UnknownApplication: 422,
+    NotSupported: 501,
+}
+
+
 def _status(error: ClusterOpsError) -> int:
-    if isinstance(error, UnknownServer):
-        return 404
-    if isinstance(error, NameNotAllowed):
-        return 400
-    if isinstance(error, NameTaken):
-        return 409
+    if status := _STATUSES.get(type(error)):
+        return status
     if not isinstance(error, DriverError):
         log.error("failed outside of the driver: %s", error)
     return 500
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, "Invalid JSON.") from error
-    if not isinstance(body, dict):
-        raise HTTPException(400, "Invalid JSON: expected an object.")
-    return body
 
 
 def _action(body: dict[str, Any]) -> Literal["on", "off"]:

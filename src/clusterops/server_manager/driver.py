@@ -148,6 +148,22 @@ class Driver(Protocol):
         """Remove everything the cluster ever made here; one line for each thing removed."""
 
 
+@runtime_checkable
+class FaultDriver(Protocol):
+    """What a driver may be able to do besides: faults, for those who practise. Optional; each call
+    is idempotent, raises as those of :class:`Driver` do, and :class:`NotPossible` where the
+    machine's state does not allow it."""
+
+    def freeze(self, name: str) -> bool:
+        """Stop everything in a running machine where it is: it is ``paused`` then."""
+
+    def thaw(self, name: str) -> bool:
+        """Let a frozen machine go on."""
+
+    def kill(self, name: str) -> bool:
+        """Power off at once, without asking the machine."""
+
+
 class DriverError(ClusterOpsError):
     """Root of the errors of a provider driver."""
 
@@ -173,6 +189,17 @@ class PortInUse(DriverError):
 
 class ImageMissing(DriverError):
     """The image that machines are made from has not been built."""
+
+
+class NotPossible(DriverError):
+    """The state of the machine does not allow it."""
+
+    def __init__(self, name: str, state: str, what: str) -> None:
+        super().__init__(f"'{printable(name)}' is {state}; it cannot {what}.")
+
+
+class NotSupported(DriverError):
+    """The provider cannot do this at all."""
 
 
 class DriverTimeout(DriverError):

@@ -14,9 +14,12 @@ from typing import Any, Literal, TypeVar
 from clusterops import program
 from clusterops.config import CONTROL_NODE, ClusterConfig
 from clusterops.errors import ClusterOpsError
+from clusterops.http_api.jobs import Fault
 from clusterops.server_manager.driver import (
     Driver,
     DriverTimeout,
+    FaultDriver,
+    NotSupported,
     Role,
     SeedFiles,
     Server,
@@ -40,6 +43,10 @@ Observe = Callable[[str, str, float], None]
 PROGRAM = program.digest()
 """Of what this process has loaded, not of what lies on the disk by now."""
 WILDCARD = "0.0.0.0"  # noqa: S104 - compared with, not bound
+
+
+class NotAnAgent(ClusterOpsError):
+    """Faults are for agents alone."""
 
 
 class NameNotAllowed(ClusterOpsError):
@@ -153,6 +160,24 @@ class Service:
             self._limits.stop_s,
             lambda: self._driver.stop(name, self._limits.grace_s),
         )
+
+    async def fault(self, fault: Fault, name: str) -> bool:
+        """Do to an agent what happens to machines; False where it was so already.
+
+        Raises:
+            NotAnAgent: the control node is spared.
+            NotSupported: the provider's driver has no faults.
+            NotPossible: the agent's state does not allow it.
+        """
+        if name == CONTROL_NODE:
+            raise NotAnAgent(f"'{name}' is spared: faults are for agents.")
+        if not is_node_name(name):
+            raise UnknownServer(name)
+        driver = self._driver
+        if not isinstance(driver, FaultDriver):
+            raise NotSupported(f"The provider '{driver.provider}' cannot {fault} machines.")
+        act = {"kill": driver.kill, "freeze": driver.freeze, "thaw": driver.thaw}[fault]
+        return await self._change(name, fault, self._limits.start_s, lambda: act(name))
 
     async def _start(self, name: str) -> bool:
         config = self._config()

@@ -80,15 +80,15 @@ def until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
 def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A Server Manager whose machines exist in its memory only."""
     folder = tmp_path_factory.mktemp("manager")
-    (port,) = free_ports(1)
+    port, nobody = free_ports(2)
     (folder / "cluster.yml").write_text(
         "cluster_name: httpapis\ncluster_provider: fake\nagents_max: 50\n"
-        f"port_server_manager: {port}\n"
+        f"port_server_manager: {port}\nport_load_balancer: {nobody}\n"
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "clusterops.server_manager",
+                sys.executable, str(Path(__file__).with_name("manager.py")),
                 "--cluster-file", str(folder / "cluster.yml"),
             ],
             stdout=log, stderr=log,

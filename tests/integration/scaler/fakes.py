@@ -46,6 +46,8 @@ class FakeCluster:
     violations: list[str] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
     slow: dict[str, float] = field(default_factory=dict)
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    job: dict[str, Any] = field(default_factory=dict)
     url: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -161,13 +163,52 @@ class _Handler(BaseHTTPRequestHandler):
                         for a in cluster.agents.values()
                     ]
                 self.reply(200, {"servers": servers})
+        elif self.path == "/api/v1/jobs":
+            self.host("GET")
         elif self.path == "/agents":
             with cluster.lock:
                 self.reply(200, {"agents": list(cluster.pool.values())})
         else:
             self.reply(404, {})
 
+    def host(self, method: str) -> None:
+        """Jobs and faults, of which the Server Manager has one at a time and no rules."""
+        length = int(self.headers.get("Content-Length", 0))
+        body = json.loads(self.rfile.read(length)) if length else None
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self.reply(401, {"error": "token"})
+            return
+        cluster = self.cluster
+        with cluster.lock:
+            cluster.asked.append((method, self.path, body))
+            if self.path.endswith("/faults"):
+                known = self.path.split("/")[4] in cluster.agents
+                self.reply(200 if known else 404, {"status" if known else "error": "told"})
+            elif method == "POST" and not cluster.job:
+                arguments = {key: value for key, value in body.items() if key != "kind"}
+                cluster.job = {
+                    "kind": body["kind"], "state": "running", "ended_at": None, "message": "",
+                    "started_at": "2026-01-31T14:05:30.000Z", "arguments": arguments,
+                    "progress": {},
+                }  # fmt: skip
+                self.reply(202, cluster.job)
+            elif method == "POST":
+                self.reply(409, {"error": "one is running"})
+            elif method == "DELETE" and self.path.endswith(f"/{cluster.job.get('kind')}"):
+                stopped, cluster.job = {**cluster.job, "state": "stopped"}, {}
+                self.reply(200, stopped)
+            elif method == "DELETE":
+                self.reply(404, {"error": "none is running"})
+            else:
+                jobs = [cluster.job] if cluster.job else []
+                self.reply(200, {
+                    "jobs": jobs, "applications": [], "rate_max": 1, "duration_max_s": 1,
+                })  # fmt: skip
+
     def do_POST(self) -> None:
+        if self.path.startswith("/api/v1/"):
+            self.host("POST")
+            return
         _, what, name = self.path.split("/")
         status = self.cluster.hook(what, name)
         self.reply(status, {"error": f"{what} is broken"} if status != 200 else {})
@@ -184,6 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.reply(200, {})
 
     def do_DELETE(self) -> None:
+        if self.path.startswith("/api/v1/"):
+            self.host("DELETE")
+            return
         with self.cluster.lock:
             self.cluster.pool.pop(self.path.rsplit("/", 1)[1], None)
         self.reply(200, {})

@@ -20,7 +20,7 @@ from clusterops.server_manager.driver import (
     UnknownServer,
 )
 from clusterops.server_manager.drivers.docker import DockerDriver
-from tests.driver_conformance import DriverConformance, MakeDriver, agent
+from tests.driver_conformance import DriverConformance, FaultConformance, MakeDriver, agent
 from tests.integration.server_manager.conftest import CLUSTER, left_over
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ def driver(make_driver: MakeDriver) -> DockerDriver:
     return driver
 
 
-class TestDockerDriver(DriverConformance):
+class TestDockerDriver(DriverConformance, FaultConformance):
     @pytest.fixture
     def make_driver(self, image: str, clean: None) -> MakeDriver:
         return lambda: DockerDriver(Cluster(CLUSTER), image_for=lambda role: image)

@@ -25,7 +25,7 @@ from clusterops.server_manager.driver import (
 from clusterops.server_manager.drivers.virtualbox import VirtualBoxDriver
 from clusterops.virtualbox._vboxmanage_client import SubprocessRunner, VBoxManage
 from clusterops.virtualbox._vboxmanage_errors import NotFound
-from tests.driver_conformance import DriverConformance, MakeDriver, agent
+from tests.driver_conformance import DriverConformance, FaultConformance, MakeDriver, agent
 from tests.virtualbox.host import VirtualBoxHost
 
 pytestmark = pytest.mark.integration
@@ -59,7 +59,7 @@ def clean(manage: VBoxManage, virtualbox: VirtualBoxHost) -> Iterator[None]:
     assert [vm.name for vm in manage.inventory() if GROUP in vm.groups] == []
 
 
-class TestVirtualBoxDriver(DriverConformance):
+class TestVirtualBoxDriver(DriverConformance, FaultConformance):
     @pytest.fixture
     def make_driver(self, manage: VBoxManage, clean: None) -> MakeDriver:
         return lambda: VirtualBoxDriver(CLUSTER, connect=lambda: manage)

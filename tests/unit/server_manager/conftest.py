@@ -13,15 +13,56 @@ import pytest
 from clusterops.config import ClusterConfig
 from clusterops.http_api.access import digest
 from clusterops.http_api.audit import Audit, Entry
+from clusterops.http_api.jobs import JobRequest
 from clusterops.server_manager.app import create_app
 from clusterops.server_manager.driver import Cluster
 from clusterops.server_manager.drivers.fake import FakeDriver, FakeWorld
+from clusterops.server_manager.job_processes import Jobs
+from clusterops.server_manager.jobs import NoSuchJob, Record, arguments_of, check
 from clusterops.server_manager.service import Limits, Service
 from clusterops.server_manager.telemetry import Telemetry
 
 TOKEN = "t" * 64
 READ_TOKEN = "r" * 64
 SCALER_TOKEN = "s" * 64
+
+
+class FakeJobs(Jobs):
+    """Jobs that start nothing; what would run is in ``asked``."""
+
+    def __init__(self) -> None:
+        self.asked: list[JobRequest] = []
+        self.stopped: list[str] = []
+
+    def applications(self) -> list[str]:  # type: ignore[override]
+        return ["apps/whoami"]
+
+    def list(self) -> list[dict[str, Any]]:
+        return [
+            {**job(request), "state": "stopped" if request.kind in self.stopped else "running"}
+            for request in self.asked
+        ]
+
+    def start(self, request: JobRequest) -> dict[str, Any]:
+        running = {each.kind for each in self.asked} - set(self.stopped)
+        check(request, running, self.applications())
+        self.asked.append(request)
+        return job(request)
+
+    async def stop(self, kind: str) -> dict[str, Any]:
+        for request in self.asked:
+            if request.kind == kind:
+                self.stopped.append(kind)
+                return {**job(request), "state": "stopped"}
+        raise NoSuchJob(f"There is no {kind} to stop.")
+
+    async def close(self) -> None:
+        return
+
+
+def job(request: JobRequest) -> dict[str, Any]:
+    began = "2026-01-31T14:05:30.000Z"
+    return Record(request.kind, "running", began, arguments_of(request)).shown()
 
 
 class Fixture:
@@ -41,6 +82,7 @@ class Fixture:
             observe=self.telemetry.driver_call,
         )
         self.audited: list[Entry] = []
+        self.jobs = FakeJobs()
         self.app = create_app(
             self.service,
             known=lambda: {
@@ -49,6 +91,7 @@ class Fixture:
                 "scaler": [digest(SCALER_TOKEN)],
             },
             audit=Audit("server-manager", self.audited.append),
+            jobs=self.jobs,
             names=frozenset({"server-manager"}),
             telemetry=self.telemetry,
             config_problem=lambda: self.problem,

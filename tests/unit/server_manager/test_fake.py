@@ -5,10 +5,10 @@ import pytest
 
 from clusterops.server_manager.driver import Cluster
 from clusterops.server_manager.drivers.fake import FakeDriver, FakeWorld
-from tests.driver_conformance import DriverConformance, MakeDriver
+from tests.driver_conformance import DriverConformance, FaultConformance, MakeDriver
 
 
-class TestFakeDriver(DriverConformance):
+class TestFakeDriver(DriverConformance, FaultConformance):
     @pytest.fixture
     def make_driver(self) -> MakeDriver:
         world = FakeWorld()

@@ -36,6 +36,7 @@ from clusterops.server_manager.driver import (
     DriverTimeout,
     ImageMissing,
     NameTaken,
+    NotPossible,
     PortInUse,
     ProviderUnavailable,
     Server,
@@ -50,6 +51,7 @@ from clusterops.server_manager.drivers import _docker_network as networks
 UNFINISHED = ".unfinished"
 ENGINE_TIMEOUT_S = 60
 REMOVAL_TIMEOUT_S = 45.0
+KILL_TIMEOUT_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +163,39 @@ class DockerDriver:
                 self._api.unpause(info["Id"])
             self._api.stop(info["Id"], timeout=max(1, int(grace_s)))
             if self._require(name)["State"]["Running"]:
-                self._api.kill(info["Id"])
-                if self._require(name)["State"]["Running"]:
-                    raise DriverTimeout(f"'{name}' is still running after it was killed")
+                self._kill(info["Id"], name)
+            return True
+
+    def freeze(self, name: str) -> bool:
+        with self._engine(f"freezing '{name}' failed"):
+            info = self._require(name)
+            status = info["State"]["Status"]
+            if status == "paused":
+                return False
+            if status != "running":
+                raise NotPossible(name, recipe.describe(info, self.provider).state, "be frozen")
+            self._api.pause(info["Id"])
+            return True
+
+    def thaw(self, name: str) -> bool:
+        with self._engine(f"thawing '{name}' failed"):
+            info = self._require(name)
+            status = info["State"]["Status"]
+            if status == "running":
+                return False
+            if status != "paused":
+                raise NotPossible(name, recipe.describe(info, self.provider).state, "be thawed")
+            self._api.unpause(info["Id"])
+            return True
+
+    def kill(self, name: str) -> bool:
+        with self._engine(f"killing '{name}' failed"):
+            info = self._require(name)
+            if not info["State"]["Running"]:  # it is so while a machine is frozen, too
+                return False
+            if info["State"]["Status"] == "paused":  # a frozen process does not die
+                self._api.unpause(info["Id"])
+            self._kill(info["Id"], name)
             return True
 
     def delete(self, name: str) -> bool:
@@ -304,6 +336,14 @@ class DockerDriver:
             info["Id"], cpu_quota=recipe.cpu_quota(spec), mem_limit=memory, memswap_limit=memory
         )
         return True
+
+    def _kill(self, container: str, name: str) -> None:
+        self._api.kill(container)
+        deadline = time.monotonic() + KILL_TIMEOUT_S
+        while self._require(name)["State"]["Running"]:
+            if time.monotonic() > deadline:
+                raise DriverTimeout(f"'{name}' is still running after it was killed")
+            time.sleep(0.1)
 
     def _discard_unfinished(self, name: str) -> None:
         info = self._inspect(self._container(name) + UNFINISHED)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from clusterops.server_manager.driver import (
     Cluster,
+    NotPossible,
     Server,
     ServerSpec,
     ServerState,
@@ -96,6 +97,20 @@ class FakeDriver:
         self._enter("stop", name)
         return self._become(name, ServerState.STOPPED)
 
+    def freeze(self, name: str) -> bool:
+        self._enter("freeze", name)
+        self._refuse(name, ServerState.STOPPED, "be frozen")
+        return self._become(name, ServerState.PAUSED)
+
+    def thaw(self, name: str) -> bool:
+        self._enter("thaw", name)
+        self._refuse(name, ServerState.STOPPED, "be thawed")
+        return self._become(name, ServerState.RUNNING)
+
+    def kill(self, name: str) -> bool:
+        self._enter("kill", name)
+        return self._become(name, ServerState.STOPPED)
+
     def delete(self, name: str) -> bool:
         self._enter("delete", name)
         with self.world.lock:
@@ -107,6 +122,11 @@ class FakeDriver:
             removed = [f"machine {name}" for name in self.world.machines]
             self.world.machines.clear()
             return removed
+
+    def _refuse(self, name: str, state: ServerState, what: str) -> None:
+        server = self.world.machines.get(name)
+        if server is not None and server.state == state:
+            raise NotPossible(name, state, what)
 
     def _become(self, name: str, state: ServerState) -> bool:
         with self.world.lock:

@@ -28,6 +28,7 @@ from clusterops.server_manager.driver import (
     DriverFailure,
     DriverTimeout,
     ImageMissing,
+    NotPossible,
     PortInUse,
     ProviderUnavailable,
     Server,
@@ -153,6 +154,29 @@ class VirtualBoxDriver:
                 return False
             self._machines.stop(vm.uuid, grace_s)
             return True
+
+    def freeze(self, name: str) -> bool:
+        with self._virtualbox(f"freezing '{name}' failed"):
+            vm = self._require(name)
+            if vm.state == "paused":
+                return False
+            if vm.state != "running":
+                raise NotPossible(name, recipe.STATES.get(vm.state, "error"), "be frozen")
+            self._manage.on(vm.uuid, "controlvm", "pause")
+            return True
+
+    def thaw(self, name: str) -> bool:
+        with self._virtualbox(f"thawing '{name}' failed"):
+            vm = self._require(name)
+            if vm.state == "running":
+                return False
+            if vm.state != "paused":
+                raise NotPossible(name, recipe.STATES.get(vm.state, "error"), "be thawed")
+            self._manage.on(vm.uuid, "controlvm", "resume")
+            return True
+
+    def kill(self, name: str) -> bool:
+        return self.stop(name, grace_s=0)
 
     def delete(self, name: str) -> bool:
         with self._virtualbox(f"deleting '{name}' failed"):
