@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from clusterops.errors import UsageError
@@ -37,28 +38,22 @@ class LoadOptions:
     path: str | None = None
     timeout_s: float = 10.0
 
+    runner: ClassVar[str] = "clusterops.load.runner"
+
     def __post_init__(self) -> None:
-        problems = [
-            f"--{name}: found {found:g}, allowed: {low:g} to {high:g}"
-            for name, found, low, high in (
-                ("users", self.users, 1, MAX_USERS),
-                ("duration", self.duration_s, 1, MAX_DURATION_S),
-                ("ramp", self.ramp_s, 0, self.duration_s),
-                ("think-time", self.think_min_s, 0, self.think_max_s),
-                ("think-time", self.think_max_s, self.think_min_s, 60),
-                ("timeout", self.timeout_s, 0.1, 120),
-            )
-            # Written so that NaN, which is in no range, is refused too.
-            if not low <= found <= high
-        ]
-        if self.path is not None and not re.fullmatch(r"/[!-~]*", self.path):
-            problems.append(f"--path: found {self.path!r}, allowed: a path such as /health")
-        elif self.path is not None and self.path.startswith("//"):
-            problems.append(f"--path: found {self.path!r}, allowed: one slash at the beginning")
+        problems = range_problems(
+            ("users", self.users, 1, MAX_USERS),
+            ("duration", self.duration_s, 1, MAX_DURATION_S),
+            ("ramp", self.ramp_s, 0, self.duration_s),
+            ("think-time", self.think_min_s, 0, self.think_max_s),
+            ("think-time", self.think_max_s, self.think_min_s, 60),
+            ("timeout", self.timeout_s, 0.1, 120),
+        )
+        problems += path_problem(self.path)
         if problems:
             raise UsageError("\n".join(problems))
 
-    def arguments(self) -> list[str]:
+    def command_line(self) -> list[str]:
         """The runner's command line."""
         found: list[str] = []
         for each in fields(self):
@@ -69,7 +64,7 @@ class LoadOptions:
 
     @classmethod
     def from_arguments(cls, arguments: Sequence[str]) -> LoadOptions:
-        """The inverse of :meth:`arguments`."""
+        """The inverse of :meth:`command_line`."""
         given = dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
         return cls(
             url=loopback_url(given["url"]),
@@ -81,6 +76,25 @@ class LoadOptions:
                 if name in given
             },
         )
+
+
+def range_problems(*ranges: tuple[str, float | None, float, float]) -> list[str]:
+    """A line for each (option, value, lowest, highest) that is out of its range; None is in it."""
+    return [
+        f"--{name}: found {found:g}, allowed: {low:g} to {high:g}"
+        for name, found, low, high in ranges
+        # Written so that NaN, which is in no range, is refused too.
+        if found is not None and not low <= found <= high
+    ]
+
+
+def path_problem(path: str | None) -> list[str]:
+    """What is wrong with a path, if anything."""
+    if path is not None and not re.fullmatch(r"/[!-~]*", path):
+        return [f"--path: found {path!r}, allowed: a path such as /health"]
+    if path is not None and path.startswith("//"):
+        return [f"--path: found {path!r}, allowed: one slash at the beginning"]
+    return []
 
 
 def parse_think_time(text: str) -> tuple[float, float]:

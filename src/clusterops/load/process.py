@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starting the runner and reading what it says."""
+"""Starting a runner and reading what it says."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from types import TracebackType
 from typing import IO, Any
 
 from clusterops.errors import CommandError
+from clusterops.load.open_options import OpenOptions
 from clusterops.load.options import LoadOptions
-
-RUNNER = "clusterops.load.runner"
 
 
 class LoadRun:
@@ -26,8 +25,15 @@ class LoadRun:
     ...     for line in run.lines(): ...
     """
 
-    def __init__(self, options: LoadOptions, *, command: list[str] | None = None) -> None:
-        self._command = command or [sys.executable, "-m", RUNNER, *options.arguments()]
+    def __init__(
+        self, options: LoadOptions | OpenOptions, *, command: list[str] | None = None
+    ) -> None:
+        self._command = command or [
+            sys.executable,
+            "-m",
+            options.runner,
+            *options.command_line(),
+        ]
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[str] | None = None
 

@@ -50,7 +50,7 @@ class Recorder:
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.served_by: Counter[str] = Counter()
-        self._all = Latencies()
+        self.all = Latencies()
         self._window = Latencies()
         self._window_requests = 0
 
@@ -77,12 +77,22 @@ class Recorder:
         self._window_requests += 1
         if status:
             self.statuses[status] += 1
-            self._all.add(ms)
-            self._window.add(ms)
+            self.add_latency(ms)
         if error is not None:
             self._fail(f"{name}: {error}")
         if served_by:
             self.served_by[served_by] += 1
+
+    def add_latency(self, ms: float) -> None:
+        """Count a latency of the whole run and of this second."""
+        self.all.add(ms)
+        self._window.add(ms)
+
+    def finish_unsent(self, error: str) -> None:
+        """A request that should have been sent was not."""
+        self.requests += 1
+        self._window_requests += 1
+        self._fail(error)
 
     def cut_unfinished(self) -> None:
         """Count requests that never ended as failures: they may have been lost."""
@@ -121,7 +131,7 @@ class Recorder:
             generator_cpu: percent of one core that the generator itself used; near 100 the
                 latencies are the generator's, not the cluster's.
         """
-        p50, p95, p99 = self._all.percentiles(50, 95, 99)
+        p50, p95, p99 = self.all.percentiles(50, 95, 99)
         return {
             "type": "summary",
             "duration_s": round(duration_s, 2),
@@ -133,7 +143,7 @@ class Recorder:
                 "p50": p50,
                 "p95": p95,
                 "p99": p99,
-                "max": round(self._all.max_ms, 2) if self.statuses else None,
+                "max": round(self.all.max_ms, 2) if self.statuses else None,
             },
             "errors": [{"error": text, "count": n} for text, n in self.errors.most_common()],
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},

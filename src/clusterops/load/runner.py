@@ -23,7 +23,6 @@ from typing import Any
 
 import gevent
 from gevent.event import Event
-from geventhttpclient.client import HTTPClient, HTTPClientPool
 from locust import FastHttpUser, between, task
 from locust.env import Environment
 from locust.exception import StopUser
@@ -32,20 +31,7 @@ from clusterops.errors import ClusterOpsError
 from clusterops.load.mix import Mix
 from clusterops.load.options import LoadOptions
 from clusterops.load.recorder import Recorder, describe
-
-
-class _NoRetryPool(HTTPClientPool):
-    """Clients that send each request once.
-
-    geventhttpclient sends a GET again, up to the size of its connection pool and once more,
-    when the server closes the connection instead of answering. That would hide exactly the
-    losses that are to be counted. The integration tests hold this.
-    """
-
-    def get_client(self, url: Any) -> HTTPClient:
-        client = super().get_client(url)
-        client._connection_pool.size = -1
-        return client
+from clusterops.load.sessions import NoRetryPool, take_every_status
 
 
 def _user_class(options: LoadOptions, recorder: Recorder, closing: Event) -> type[FastHttpUser]:
@@ -60,19 +46,10 @@ def _user_class(options: LoadOptions, recorder: Recorder, closing: Event) -> typ
         max_redirects = 0
 
         def __init__(self, environment: Environment) -> None:
-            # A pool of its own for each user, as each browser has: one connection, kept open.
-            self.client_pool = _NoRetryPool(
-                concurrency=1,
-                connection_timeout=options.timeout_s,
-                network_timeout=options.timeout_s,
-                insecure=True,
-            )
+            # A pool of its own for each user, as each browser has.
+            self.client_pool = NoRetryPool(options.timeout_s)
             super().__init__(environment)
-            agent = self.client.client
-            # Any status is an answer; whether it is the right one is judged below.
-            agent.valid_response_codes = frozenset(range(100, 600))  # type: ignore[misc]
-            agent.redirect_response_codes = frozenset()  # type: ignore[misc]
-            agent.cookiejar = None
+            take_every_status(self.client)
 
         @task
         def request(self) -> None:

@@ -206,7 +206,7 @@ def test_a_runner_that_dies_is_a_clear_error(server: Server) -> None:
 def test_a_runner_that_nobody_listens_to_ends(server: Server) -> None:
     options = LoadOptions(url=f"http://127.0.0.1:{server.port}", users=1, duration_s=60)
     process = subprocess.Popen(
-        [sys.executable, "-m", "clusterops.load.runner", *options.arguments()],
+        [sys.executable, "-m", "clusterops.load.runner", *options.command_line()],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )

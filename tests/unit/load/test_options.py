@@ -54,11 +54,11 @@ def test_options_survive_the_way_to_the_runner() -> None:
     options = LoadOptions(
         "http://127.0.0.1:80", 7, 12.5, ramp_s=2, think_min_s=0, think_max_s=1, path="/a?b=c"
     )
-    assert LoadOptions.from_arguments(options.arguments()) == options
+    assert LoadOptions.from_arguments(options.command_line()) == options
 
 
 def test_the_runner_refuses_other_machines_too() -> None:
-    arguments = LoadOptions("http://example.org:80", 1, 1).arguments()
+    arguments = LoadOptions("http://example.org:80", 1, 1).command_line()
     with pytest.raises(UsageError):
         LoadOptions.from_arguments(arguments)
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The offered load over time: made by name, or read from a CSV file."""
+"""The offered load over time: made by name, or read from a CSV or JSON file."""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import random
 from bisect import bisect_right
@@ -127,7 +128,9 @@ def named_trace(name: str, peak_rps: float, hours: float | None = None) -> Trace
 
 
 def read_trace(path: Path, hours: float | None = None) -> Trace:
-    """A trace from a CSV file of seconds and requests per second; a header may be first.
+    """A trace from a file of seconds and requests per second.
+
+    CSV, where a header may be first, or (NAME.json) a JSON list of pairs.
 
     Args:
         hours: how long; None for the time of the last line.
@@ -141,7 +144,8 @@ def read_trace(path: Path, hours: float | None = None) -> Trace:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is not UTF-8 text", remedy=_FORM) from error
-    points = _points(text, path)
+    points = _pairs(text, path) if path.suffix == ".json" else _points(text, path)
+    _check_ascending(points, path)
     if not points:
         raise UsageError(f"{path}: has no values", remedy=_FORM)
     times, rates = (tuple(column) for column in zip(*points, strict=True))
@@ -176,9 +180,34 @@ def _points(text: str, path: Path) -> list[tuple[float, float]]:
                 f"{path} line {line}: found {shown!r}; expected two numbers that are not negative",
                 remedy=_FORM,
             )
+    return points
+
+
+def _pairs(text: str, path: Path) -> list[tuple[float, float]]:
+    form = "expected pairs such as [[0, 10], [600, 120]], no number of them negative"
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: is not valid JSON", remedy=form) from error
+    if not isinstance(found, list) or not all(map(_is_pair, found)):
+        raise UsageError(f"{path}: is not a list of pairs of numbers", remedy=form)
+    return [(float(at), float(rate)) for at, rate in found]
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(
+            isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each < math.inf
+            for each in value
+        )
+    )
+
+
+def _check_ascending(points: list[tuple[float, float]], path: Path) -> None:
     for (before, _), (after, _) in pairwise(points):
         if after <= before:
             raise UsageError(
                 f"{path}: {after:g} s comes after {before:g} s; allowed: ascending times"
             )
-    return points
