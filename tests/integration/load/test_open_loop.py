@@ -29,7 +29,7 @@ def server() -> Iterator[Server]:
 
 
 class Stalling:
-    """Two seconds after its first request, and every 5 s then, nothing is answered for 1 s."""
+    """A second after its first request, and every 5 s then, nothing is answered for 1 s."""
 
     def __init__(self) -> None:
         self.next: float | None = None
@@ -37,7 +37,7 @@ class Stalling:
     def __call__(self, number: int, method: str, path: str) -> bytes:
         now = time.monotonic()
         if self.next is None:
-            self.next = now + 2
+            self.next = now + 1
         if now >= self.next:
             self.next = now + 5
             time.sleep(STALL_S)  # the whole server, whoever asks
@@ -45,7 +45,7 @@ class Stalling:
 
 
 def run(server: Server, **more: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    given: dict[str, Any] = {"rate": 50, "duration_s": 4.0, **more}
+    given: dict[str, Any] = {"rate": 50, "duration_s": 2.0, **more}
     options = OpenOptions(f"http://127.0.0.1:{server.port}", **given)
     with LoadRun(options) as load:
         lines = list(load.lines())
@@ -54,7 +54,7 @@ def run(server: Server, **more: Any) -> tuple[list[dict[str, Any]], dict[str, An
 
 def test_a_stall_is_in_the_figures_of_all_who_came_meanwhile(server: Server) -> None:
     server.behave = Stalling()
-    rows, open_loop = run(server, duration_s=8.0)
+    rows, open_loop = run(server, duration_s=5.0)
     assert open_loop["failures"] == 0
     assert open_loop["requests"] == len(server.requests)
     assert 800 <= open_loop["latency_ms"]["p99"] <= 1300
@@ -66,24 +66,24 @@ def test_a_stall_is_in_the_figures_of_all_who_came_meanwhile(server: Server) -> 
 
     server.behave = Stalling()
     closed = LoadOptions(
-        f"http://127.0.0.1:{server.port}", users=1, duration_s=8.0, think_min_s=0.02,
+        f"http://127.0.0.1:{server.port}", users=1, duration_s=5.0, think_min_s=0.02,
         think_max_s=0.02,
     )  # fmt: skip
     with LoadRun(closed) as load:
         *_, user = load.lines()
-    assert user["latency_ms"]["max"] >= 900, "it met the stalls"
-    assert user["latency_ms"]["p99"] < 200, "and hardly tells of them"
+    assert user["latency_ms"]["max"] >= 900, "it met the stall"
+    assert user["latency_ms"]["p99"] < 200, "and hardly tells of it"
 
 
 def test_the_load_follows_its_profile(server: Server) -> None:
-    rows, totals = run(server, profile="step", rate=100, duration_s=8.0, arrivals="uniform")
-    assert totals["requests"] == len(server.requests) == pytest.approx(2 * 20 + 6 * 100, abs=3)
-    assert totals["requests_per_s"] == pytest.approx(640 / 8, rel=0.05)
+    rows, totals = run(server, profile="step", rate=100, duration_s=4.0, arrivals="uniform")
+    assert totals["requests"] == len(server.requests) == pytest.approx(1 * 20 + 3 * 100, abs=3)
+    assert totals["requests_per_s"] == pytest.approx(320 / 4, rel=0.1)
     assert rows[0]["rate_wanted"] == 20
     assert rows[-1]["rate_wanted"] == 100
-    assert len(rows) in (8, 9)
-    assert sum(len(row) > 0 for row in rows) == len(rows)
+    assert len(rows) in (4, 5)
     assert rows[-1]["requests"] == totals["requests"]
+    assert server.connections < len(server.requests) / 4, "connections are used again"
 
 
 def test_what_is_not_sent_is_told(server: Server) -> None:
@@ -98,12 +98,6 @@ def test_what_is_not_sent_is_told(server: Server) -> None:
     assert server.connections >= 5
 
 
-def test_connections_are_used_again(server: Server) -> None:
-    run(server, rate=100, duration_s=3.0)
-    assert len(server.requests) > 200
-    assert server.connections < 20
-
-
 def test_a_server_that_goes_away_is_counted_and_nothing_is_sent_again(server: Server) -> None:
     server.behave = lambda number, method, path: None if number % 4 == 0 else OK
     _, totals = run(server)
@@ -112,9 +106,9 @@ def test_a_server_that_goes_away_is_counted_and_nothing_is_sent_again(server: Se
 
 
 def test_500_requests_a_second_come_from_one_process(server: Server) -> None:
-    _, totals = run(server, rate=500, duration_s=5.0)
-    assert totals["requests"] == len(server.requests) == pytest.approx(2500, rel=0.1)
-    assert totals["requests_per_s"] > 450
+    _, totals = run(server, rate=500, duration_s=3.0)
+    assert totals["requests"] == len(server.requests) == pytest.approx(1500, rel=0.1)
+    assert totals["requests_per_s"] > 425
     assert totals["failures"] == totals["not_sent"] == 0
 
 
