@@ -134,7 +134,7 @@ def load(
     options = OpenOptions(
         url=target,
         profile=profile or REPLAY,
-        trace=str(Path(trace).absolute()) if trace and trace not in TRACES else trace,
+        trace=trace,
         rate=None if rate is None else _requests_per_s(rate),
         duration_s=duration,
         arrivals=cast(Arrivals, arrivals),

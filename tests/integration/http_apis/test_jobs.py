@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -93,9 +95,6 @@ def test_a_job_runs_and_all_of_it_ends(up: Api, kind: str) -> None:
 def test_what_a_killed_server_manager_left_is_ended(tmp_path: Path) -> None:
     state = State.beside(tmp_path / "cluster.yml")
     state.create()
-    import os
-    import subprocess
-
     value = f"{job_processes.mark(state)}load"
     left = subprocess.Popen(["sleep", "60"], env={**os.environ, job_processes.MARK: value})
     job_processes.folder(state).mkdir()
@@ -132,3 +131,16 @@ def test_the_scaler_passes_on_what_people_ask(scaler: Api, scaler_daemon: Daemon
     assert [(each["who"], each["action"], each["server"]) for each in entries] == [
         ("admin", "kill", "agent-99"), ("admin", "freeze", "agent-1"),
     ]  # fmt: skip
+
+
+def test_a_server_manager_that_is_out_is_told(scaler: Api, scaler_daemon: Daemon) -> None:
+    scaler_daemon.cluster.server_manager = False
+    try:
+        for method, path, body in (
+            ("GET", JOBS, None), ("POST", JOBS, LOAD), ("DELETE", f"{JOBS}/load", None),
+            ("POST", "/api/v1/agents/agent-1/faults", {"fault": "kill"}),
+        ):  # fmt: skip
+            status, answer = call(scaler, method, path, body)
+            assert (status, answer) == (502, {"error": "Server Manager: out"})
+    finally:
+        scaler_daemon.cluster.server_manager = True

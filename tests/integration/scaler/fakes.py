@@ -179,6 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.reply(401, {"error": "token"})
             return
         cluster = self.cluster
+        if not cluster.server_manager:
+            self.reply(503, {"error": "out"})
+            return
         with cluster.lock:
             cluster.asked.append((method, self.path, body))
             if self.path.endswith("/faults"):

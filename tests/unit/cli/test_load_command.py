@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from clusterops.cli import load, main
+from clusterops.cli import load, load_open, main
+from clusterops.load.open_options import OpenOptions
 from clusterops.load.options import LoadOptions
+from clusterops.load.profiles import SHAPES, named
 
 SECOND = {
     "type": "second", "t": 1.0, "users": 5, "rps": 100.0, "p50": 2.0, "p95": 3.0, "p99": None,
@@ -156,3 +158,114 @@ def test_the_live_view_shows_the_curve() -> None:
         console.print(load.screen(SECOND, [10, 50, 100], LoadOptions("http://x", 5, 60)))
     assert "▁▅█" in shown.get()
     assert "agent-1 99" in shown.get()
+
+
+# --- open loop -------------------------------------------------------------------------------
+
+OPEN_SECOND = {**SECOND, "at": "2026-01-31T14:05:31.000Z", "rate_wanted": 99.0, "late_ms": 1.0}
+LATENCIES = dict.fromkeys(("p50", "p90", "p95", "p99", "p99.9", "max"), 2.0)
+TOTALS = {
+    **SUMMARY, "latency_ms": LATENCIES, "service_time_ms": LATENCIES, "not_sent": 0,
+    "generator_late_ms": {"p99": 1.0, "max": 2.0}, "generator_kept_up": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def open_run(run: type[FakeRun], state: Any) -> type[FakeRun]:
+    state.create()
+    run.script = [OPEN_SECOND, TOTALS]
+    return run
+
+
+def test_a_profile_is_an_open_loop(
+    open_run: Any, state: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["load", "--profile", "spike", "--rate", "80", "--duration", "30"]) == 0
+    options = open_run.options
+    assert isinstance(options, OpenOptions)
+    assert (options.profile, options.rate, options.duration_s) == ("spike", 80, 30)
+    assert (options.arrivals, options.outstanding, options.trace) == ("poisson", 1000, None)
+    out = capsys.readouterr().out
+    assert "99 wanted  100 requests/s" in out
+    assert "coordinated omission corrected" in out
+    assert "late by" not in out and "--outstanding" not in out
+    kept = json.loads((state.root / "load/LATEST.json").read_text())
+    assert (kept["profile"], kept["open_loop"]) == ("spike", True)
+
+
+def test_json_of_a_profile_is_what_is_kept(
+    open_run: Any, state: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["load", "--trace", "flash-crowd", "--duration", "60", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads((state.root / "load/LATEST.json").read_text())
+    assert document["profile"] == "replay flash-crowd"
+    assert document["seconds"][0]["rate_wanted"] == 99
+    assert open_run.options.rate is None and open_run.options.made().rate == 50
+
+
+def test_a_generator_that_is_late_and_requests_not_sent_are_told(
+    open_run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = {"p99": 400.0, "max": 1500.0}
+    open_run.script = [
+        {**TOTALS, "generator_kept_up": False, "generator_late_ms": late, "not_sent": 7}
+    ]
+    assert main(["load", "--profile", "constant"]) == 0
+    out = capsys.readouterr().out
+    assert "the generator was late by up to 1.5 s (one request of a hundred by 0.4 s)" in out
+    assert "7 requests were due and not sent" in out
+
+
+def test_whoever_started_it_as_a_job_is_told_how_far_it_is(
+    open_run: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = tmp_path / "progress.json"
+    assert main(["load", "--profile", "wave", "--progress", str(progress)]) == 0
+    told = json.loads(progress.read_text())
+    assert (told["elapsed_s"], told["duration_s"], told["requests"]) == (1, 60, 100)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("300 requests in 3 s: 1 failures")
+
+
+def test_ctrl_c_ends_a_profile_with_its_result(open_run: Any, state: Any) -> None:
+    open_run.script = [OPEN_SECOND, KeyboardInterrupt, TOTALS]
+    assert main(["load", "--profile", "constant"]) == 130
+    assert open_run.interrupted
+    assert (state.root / "load/LATEST.json").exists()
+
+
+def test_the_rate_of_users_is_their_pause_as_before(run: Any) -> None:
+    assert main(["load", "--json", "--rate", "0.2-0.4"]) == 0
+    assert (run.options.think_min_s, run.options.think_max_s) == (0.2, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--profile", "flood"], "--profile: found 'flood'; allowed: constant, step"),
+        (["--profile", "constant", "--rate", "fast"], "--rate: found 'fast'"),
+        (["--profile", "constant", "--rate", "6000"], "--rate: found 6000"),
+        (["--profile", "replay"], "--trace: belongs to --profile replay"),
+        (["--trace", "nothing"], "--trace:"),
+        (["--profile", "step", "--arrivals", "often"], "--arrivals: found 'often'"),
+    ],
+)
+def test_bad_profiles_are_exit_2(
+    run: Any, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert main(["load", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_picture_of_a_profile_has_a_mark_where_it_is_now() -> None:
+    profile = named("spike", 100, 60)
+    assert load_open.curve(profile, 0, 10) == "|▂▂▂██▂▂▂▂"
+    assert load_open.curve(profile, 59.9, 10) == "▂▂▂▂██▂▂▂|"
+    assert load_open.curve(profile, 60, 10)[-1] == "|"
+
+
+def test_help_explains_the_profiles(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "--help"]) == 0
+    out = capsys.readouterr().out
+    for name, (_, about) in SHAPES.items():
+        assert name in out and about in out

@@ -56,3 +56,14 @@ def test_a_damaged_file_lets_nobody_in(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(AccessUnknown):
         AccessFile(file)()
+
+
+def test_the_scaler_may_end_jobs_and_delete_nothing_else() -> None:
+    assert may("scaler", "DELETE", "/api/v1/jobs/load")
+    for path in (
+        "/api/v1/servers/agent-1", "/api/v1/jobs", "/api/v1/jobs/", "/api/v1/jobs/load/x",
+        "/api/v1/jobs/../servers", "/x/api/v1/jobs/load", "/api/v1/jobs/load\n",
+    ):  # fmt: skip
+        assert not may("scaler", "DELETE", path)
+    assert not may("read", "DELETE", "/api/v1/jobs/load")
+    assert not may("nobody", "DELETE", "/api/v1/jobs/load")

@@ -16,7 +16,9 @@ from clusterops.engine_names import image_tag
 from clusterops.errors import ClusterOpsError
 from clusterops.images import bake
 from clusterops.lifecycle import take_down as module
+from clusterops.server_manager import job_processes
 from clusterops.server_manager.driver import ProviderUnavailable
+from clusterops.server_manager.jobs import Record
 from clusterops.state import State
 
 CONFIG = ClusterConfig(cluster_name="mine")
@@ -119,6 +121,24 @@ def test_what_interrupted_and_repeated_image_builds_left_goes_too(world: World, 
 def test_nothing_can_make_machines_while_they_are_removed(world: World, down: Any) -> None:
     down()
     assert world.order == ["manager", "machines", "image", "image", "engine"]
+
+
+def test_jobs_of_a_killed_server_manager_are_ended_before_the_machines_go(
+    world: World, state: State, down: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[tuple[str, str]] = []
+
+    def end(variable: str, value: str) -> int:
+        assert world.order == ["manager"]
+        ended.append((variable, value))
+        return 1
+
+    monkeypatch.setattr(job_processes, "end_marked", end)
+    job_processes.folder(state).mkdir(parents=True)
+    record = Record("deploy", "running", "2026-01-31T14:05:30.000Z", group=1)
+    (job_processes.folder(state) / "deploy.json").write_text(record.text())
+    assert "deploy ended" in down()
+    assert ended == [("CLUSTEROPS_JOB", f"{state.root.resolve()}:deploy")]
 
 
 def test_images_may_stay(world: World, down: Any) -> None:
