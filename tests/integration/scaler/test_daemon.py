@@ -77,13 +77,32 @@ def test_the_current_step_is_told_and_hold_waits_for_it(
     daemon.wait_for(lambda: cluster.settled(3))
 
 
-def test_a_dead_agent_is_ejected_and_replaced(cluster: FakeCluster, make_daemon: Make) -> None:
+@pytest.mark.parametrize("state", ["stopped", "paused"])
+def test_a_dead_or_frozen_agent_is_ejected_and_replaced(
+    cluster: FakeCluster, make_daemon: Make, state: str
+) -> None:
     cluster.serve("agent-2")
     daemon = make_daemon()
     daemon.up()
     cluster.slow["power_on"] = 1.0
-    cluster.agents["agent-2"].state = "stopped"
+    cluster.agents["agent-2"].state = state
     daemon.wait_for(lambda: cluster.in_service == {"agent-1"}, 3)
+    daemon.wait_for(lambda: cluster.settled(2))
+    assert not cluster.violations
+
+
+def test_a_frozen_agent_stays_so_while_the_scaler_is_paused_and_comes_back_thawed(
+    cluster: FakeCluster, make_daemon: Make
+) -> None:
+    cluster.serve("agent-2")
+    daemon = make_daemon()
+    daemon.up()
+    daemon.call("POST", "/api/v1/pause")
+    cluster.agents["agent-2"].state = "paused"
+    daemon.wait_for(lambda: cluster.in_service == {"agent-1"}, 5)
+    assert cluster.hooks == []
+    cluster.agents["agent-2"].state = "running"  # thawed
+    daemon.call("DELETE", "/api/v1/pause")
     daemon.wait_for(lambda: cluster.settled(2))
     assert not cluster.violations
 
