@@ -112,9 +112,7 @@ class Jobs:
 
     async def close(self) -> None:
         """End all jobs: nothing of the Server Manager outlives it."""
-        for kind in self.running:
-            with suppress(jobs.NoSuchJob):
-                await self.stop(kind)
+        await asyncio.gather(*(self.stop(kind) for kind in self.running), return_exceptions=True)
 
     async def _follow(self, kind: str, process: subprocess.Popen[bytes]) -> None:
         while process.poll() is None:  # noqa: ASYNC110 - it has no event to wait for
