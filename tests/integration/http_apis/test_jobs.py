@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 
-from clusterops import tokens
+from clusterops import cluster_ca, tokens
 from clusterops.http_api.audit import now_text
+from clusterops.scaler.host_jobs import Host
+from clusterops.scaler.settings import ScalerSettings
 from clusterops.server_manager import job_processes
 from clusterops.server_manager.jobs import Record
 from clusterops.state import State, write_private
@@ -144,3 +147,26 @@ def test_a_server_manager_that_is_out_is_told(scaler: Api, scaler_daemon: Daemon
             assert (status, answer) == (502, {"error": "Server Manager: out"})
     finally:
         scaler_daemon.cluster.server_manager = True
+
+
+async def test_the_scaler_asks_over_tls_with_a_token_of_its_own(up: Api, tmp_path: Path) -> None:
+    other = State.beside(tmp_path / "cluster.yml")
+    cluster_ca.ensure_authority(other)
+
+    def host(authority: Path) -> Host:
+        return Host(
+            ScalerSettings(
+                server_manager_url=f"https://127.0.0.1:{up.port}",
+                server_manager_ca_file=authority,
+                token_file=tokens.path(up.state, "scaler"),
+            )
+        )
+
+    ours = host(up.state.tls_authority)
+    assert (await ours.ask("POST", JOBS, LOAD)).status_code == 202
+    assert (await ours.ask("DELETE", f"{JOBS}/load")).status_code == 200
+    with pytest.raises(HTTPException, match="not one of this cluster") as refused:
+        await host(other.tls_authority).ask("GET", JOBS)
+    assert refused.value.status_code == 502
+    last = json.loads(up.state.audit_file.read_text().splitlines()[-1])
+    assert (last["who"], last["action"]) == ("scaler", "stop load")
