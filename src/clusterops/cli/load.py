@@ -97,22 +97,22 @@ def load(
 ) -> int:
     """Put load on the application; count every answer that is wrong or missing.
 
-        Open loop (--profile, --trace): requests are sent when they are due,
-        answered or not, as visitors do who know nothing of each other. Latency
-        counts from when each was due, so a stall is in the figures of all who
-        came meanwhile. Closed loop (--users): each user waits for the answer,
-        pauses, and sends again; a slow server slows them down, too.
+    Open loop (--profile, --trace): requests are sent when they are due,
+    answered or not, as visitors do who know nothing of each other. Latency
+    counts from when each was due, so a stall is in the figures of all who
+    came meanwhile. Closed loop (--users): each user waits for the answer,
+    pauses, and sends again; a slow server slows them down, too.
 
-        \b
+    \b
     PROFILES
 
-        \b
-        ./playground load --profile spike --rate 100 --duration 180
-        ./playground load --trace flash-crowd --rate 80 --duration 300
-        ./playground load --users 50 --duration 120
+    \b
+    ./playground load --profile spike --rate 100 --duration 180
+    ./playground load --trace flash-crowd --rate 80 --duration 300
+    ./playground load --users 50 --duration 120
 
-        Connections stay open, nothing is sent twice. Ctrl-C ends it early, with
-        the summary. Results are kept in .playground/load; see docs/load.md.
+    Connections stay open, nothing is sent twice. Ctrl-C ends it early, with
+    the summary. Results are kept in .playground/load; see docs/load.md.
     """
     target = loopback_url(url) if url else _default_url()
     if profile is None and trace is None:
