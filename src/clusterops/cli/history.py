@@ -108,8 +108,11 @@ def _all_ticks(scaler: ScalerClient, after: float | None) -> Iterator[Json]:
         until = (output.timestamp(page[-1]["at"]) or 0.0) - 0.001
 
 
-def moment(text: str, now: float) -> float:
+def moment(text: str, now: float, *, option: str = "--at") -> float:
     """The time that a person means, as Unix seconds.
+
+    Args:
+        option: where it was given, for the error.
 
     Raises:
         UsageError: it is no time.
@@ -127,7 +130,7 @@ def moment(text: str, now: float) -> float:
         given = datetime.fromisoformat(text.strip())
     except ValueError:
         raise UsageError(
-            f"--at: found {text!r}; allowed: 14:05, 14:05:30, 2026-01-31T14:05:30 or 10m"
+            f"{option}: found {text!r}; allowed: 14:05, 14:05:30, 2026-01-31T14:05:30 or 10m"
         ) from None
     return (given if given.tzinfo else given.astimezone()).timestamp()
 
