@@ -53,10 +53,7 @@ class JsonClient:
             AnswerError: it answers with a status of 400 or more, or not with JSON.
         """
         parts = urlsplit(self.url)
-        headers = {"Accept": "application/json"}
-        token = _token(self._token)
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
+        headers = self.headers("application/json")
         payload = None
         if body is not None:
             payload = json.dumps(body).encode()
@@ -76,6 +73,11 @@ class JsonClient:
         finally:
             connection.close()
         return self._decode(method, path, answer.status, text)
+
+    def headers(self, accept: str) -> dict[str, str]:
+        """What every request says: what it understands, and who asks."""
+        token = _token(self._token)
+        return {"Accept": accept, **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def _decode(self, method: str, path: str, status: int, text: str) -> Any:
         try:

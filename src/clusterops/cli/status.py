@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from clusterops.clients import ScalerClient, ServerManagerClient
 
 INTERVAL_S = 1.0
-_STATE_STYLE = {
+REDRAW_S = 0.25
+STATE_STYLE = {
     "in service": "green",
     "running": "cyan",
     "stopped": "dim",
@@ -40,11 +41,13 @@ _BAR_MOST, _BAR_LEAST = 16, 3
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON (a contract).")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again each second.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="A live view.")] = False,
 ) -> None:
     """Show the nodes, what the scaler does and why, and where to look.
 
-    With --watch, q or Ctrl-C ends it.
+    --watch takes the whole terminal: agents, traffic, latency, the last minutes as curves, the
+    scaler's decisions, alerts. q or Ctrl-C ends it. Without a terminal it prints a block, and
+    with --json a line, each second.
     """
     server_manager = clients.server_manager()
     cluster = server_manager.cluster()
@@ -116,18 +119,26 @@ def _watch(
                 time.sleep(INTERVAL_S)
                 console.print(look())
         else:
-            from rich.live import Live
-
-            from clusterops.cli.keys import Keys
-
-            with (
-                Keys() as keys,
-                Live(view(), screen=True, auto_refresh=False, console=console) as live,
-            ):
-                while keys.wait(INTERVAL_S) not in ("q", "Q", "\x03", "\x1b"):
-                    live.update(look(), refresh=True)
+            _watch_screen(first)
     except KeyboardInterrupt:
         return
+
+
+def _watch_screen(first: Snapshot) -> None:
+    """The whole terminal, until q or Ctrl-C."""
+    from functools import partial
+
+    from clusterops.cli import watch_view
+    from clusterops.cli.screen import Screen
+    from clusterops.cli.watch_feed import Feeds
+    from clusterops.cli.watch_state import WatchState
+
+    state = WatchState(first.cluster, first.servers)
+    with Feeds(first.cluster) as feeds, Screen() as screen:
+        while screen.key(REDRAW_S) not in screen.ENDS:
+            for name, data in feeds.messages():
+                state.apply(name, data, time.time())
+            screen.show(partial(watch_view.at_size, state, time.time()))
 
 
 def _with_note(view: Group, note: str) -> Group:
@@ -170,7 +181,7 @@ def _nodes(snapshot: Snapshot, document: dict[str, Any], width: int) -> Table:
             (
                 node,
                 str(node["name"]),
-                _state(node, agent, entry),
+                state_word(node, agent, entry),
                 "-" if flight is None else str(flight),
                 str(node["address"] or "-"),
             )
@@ -189,7 +200,7 @@ def _nodes(snapshot: Snapshot, document: dict[str, Any], width: int) -> Table:
     for node, name, state, flight, address in rows:
         table.add_row(
             Text(name),
-            Text(state, style=_STATE_STYLE.get(state, "yellow")),
+            Text(state, style=STATE_STYLE.get(state, "yellow")),
             Text(output.bar(node["cpu_percent"], cells)),
             Text(output.bar(node["memory_percent"], cells)),
             Text(flight),
@@ -211,7 +222,7 @@ def _pairs(rows: list[tuple[str, Text]]) -> Table:
     return grid
 
 
-def _state(node: dict[str, Any], agent: dict[str, Any], entry: dict[str, Any]) -> str:
+def state_word(node: dict[str, Any], agent: dict[str, Any], entry: dict[str, Any]) -> str:
     """One word for a node: what its machine does or, while that runs, its part in the traffic."""
     state = str(node["state"])
     if node["role"] != "agent" or state != "running":

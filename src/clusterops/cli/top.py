@@ -7,13 +7,17 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clusterops import clients
 from clusterops.cli import fleet, nodes, output, top_view
 from clusterops.errors import ExitCode, NotRunningError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleDimensions, Group
 
 Json = dict[str, Any]
 INTERVAL_MIN_S, INTERVAL_MAX_S = 0.5, 60.0
@@ -151,10 +155,10 @@ def _live(
             grouped = grouped != (key == "g")
             looks.take(0.0)
             looks.fleet.update(choose(roster.servers))
-            screen.show(
-                lambda size: top_view.render(
-                    looks.document(), sort=sort, width=size.width, height=size.height,
-                    grouped=grouped, note=roster.trouble, live=True,
-                )  # noqa: B023 - shown at once
-            )  # fmt: skip
+            shape = {"sort": sort, "grouped": grouped, "note": roster.trouble}
+            screen.show(partial(_view, looks.document(), shape))
     return int(ExitCode.DONE)
+
+
+def _view(document: Json, shape: Json, size: ConsoleDimensions) -> Group:
+    return top_view.render(document, **shape, width=size.width, height=size.height, live=True)

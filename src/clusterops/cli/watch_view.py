@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`status --watch` on a whole terminal, whatever its size. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clusterops.cli import output, text_charts
+from clusterops.cli.snapshot import agents_by_name, compose
+from clusterops.cli.status import STATE_STYLE, action_words, state_word
+from clusterops.cli.watch_state import Decision, WatchState
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleDimensions, Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+Json = dict[str, Any]
+
+SPAN_S = 300.0
+#: From this size on, curves are charts of several lines instead of one.
+CHARTS_WIDTH, CHARTS_HEIGHT = 100, 34
+_MODES = {"auto": ("automatic", "green"), "held": ("held", "yellow"), "paused": ("paused", "red"),
+          "unreachable": ("unreachable", "bold red")}  # fmt: skip
+_NODES_LEAST, _DECISIONS_LEAST = 3, 2
+
+
+class _Curve(NamedTuple):
+    title: str
+    series: str
+    unit: str
+    colour: str
+    top: float | None = None
+
+
+_CURVES = (
+    _Curve("Requests/s", "rate", "", "cyan"),
+    _Curve("Latency p95", "p95", "ms", "magenta"),
+    _Curve("CPU", "cpu", "%", "green", 100.0),
+    _Curve("Memory", "memory", "%", "blue", 100.0),
+    _Curve("In service", "serving", "", "yellow"),
+)
+
+
+def render(state: WatchState, now: float, width: int, height: int) -> Group:
+    """Exactly what fits on the screen."""
+    from rich.console import Group
+    from rich.text import Text
+
+    document = compose(state.snapshot())
+    parts: list[RenderableType] = [_head(state, document, now, width)]
+    if state.stopped:
+        parts += ["", Text("The cluster is not running", style="bold red reverse"),
+                  Text(state.stopped, style="red"),
+                  Text("./playground up starts it; this view goes on by itself."), "",
+                  _foot(state)]  # fmt: skip
+        return Group(*parts)
+    facts = _facts(state, document, now)
+    charts = width >= CHARTS_WIDTH and height >= CHARTS_HEIGHT
+    chart_rows = min(max((height - 24) // 3, 4), 10) if charts else 0
+    traffic = 3 * (chart_rows + 2) if charts else len(_CURVES) + 1
+    # The rest is shared by nodes, decisions and alerts.
+    left = height - 1 - len(facts) - 1 - traffic - 1 - 1
+    alerts = _alerts(state, max(min(4, left - _NODES_LEAST - _DECISIONS_LEAST - 3), 1))
+    left -= len(alerts)
+    nodes = min(len(document["nodes"]), max(left - _DECISIONS_LEAST - 3, _NODES_LEAST))
+    parts += [*facts, "", _nodes(state, document, now, width, nodes)]
+    decisions = left - min(nodes, len(document["nodes"])) - 2
+    parts += _charts(state, now, width, chart_rows) if charts else ["", _lines(state, now, width)]
+    parts += [*alerts, *_decisions(state, now, width, max(decisions, 1)), _foot(state)]
+    return Group(*parts)
+
+
+def at_size(state: WatchState, now: float, size: ConsoleDimensions) -> Group:
+    """The view for a size of the terminal."""
+    return render(state, now, size.width, size.height)
+
+
+def _head(state: WatchState, document: Json, now: float, width: int) -> Text:
+    from rich.text import Text
+
+    scaler = document["scaler"]
+    mode, colour = _MODES.get(str(scaler["mode"]), (str(scaler["mode"]), "yellow"))
+    serving = sum(bool(node["in_service"]) for node in document["nodes"])
+    wanted = "?" if scaler["desired"] is None else scaler["desired"]
+    head = Text.assemble((f" {document['name']} ", "bold reverse"), f" {document['provider']}  ")
+    if not state.stopped:
+        head.append(mode, style=colour)
+        head.append(f"  {serving} in service, {wanted} wanted ({scaler['min']} to {scaler['max']})")
+    clock = f"{_clock(now)}"
+    head.truncate(max(width - len(clock) - 1, 1), overflow="ellipsis")
+    head.append(" " * max(width - head.cell_len - len(clock), 1))
+    head.append(clock, style="dim")
+    return head
+
+
+def _facts(state: WatchState, document: Json, now: float) -> list[Text]:
+    """Lines below the head: what runs, what goes on, what is wrong."""
+    from rich.text import Text
+
+    application, status = document["application"], state.status or {}
+    lines = []
+    if state.scaler_lost:
+        lines.append(Text(f"Scaler unreachable: {state.scaler_lost}", style="bold red"))
+    elif application["name"]:
+        health = application["healthy"]
+        line = Text(f"{application['name']} {application['release'] or 'no release'} ")
+        line.append("healthy" if health else "NOT healthy", style="green" if health else "bold red")
+        line.append(f"   {document['load_balancer']['url']}", style="dim")
+        lines.append(line)
+    if not state.scaler_lost:
+        for action in status.get("actions") or []:
+            lines.append(Text(f"▶ {action_words(action)}", style="cyan"))
+        waits = _waits(status, now)
+        if waits:
+            lines.append(Text(waits, style="yellow"))
+        for alarm in status.get("alarms") or []:
+            lines.append(Text(f"! {alarm}", style="bold red"))
+    for line in lines:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return lines[:6]
+
+
+def _waits(status: Json, now: float) -> str:
+    """What keeps the scaler from acting, and for how long."""
+    found = []
+    for key, words in (
+        ("hold", "held by '{holder}'"), ("floor", "{agents} asked for by hand"),
+    ):  # fmt: skip
+        entry = status.get(key)
+        if isinstance(entry, dict):
+            end = output.timestamp(entry.get("expires_at") or entry.get("ends_at"))
+            left = f" for {end - now:.0f} s more" if end and end > now else ""
+            found.append(words.format(**entry) + left)
+    cooldown = output.timestamp(status.get("cooldown_ends_at"))
+    if cooldown and cooldown > now:
+        found.append(f"cooldown for {cooldown - now:.0f} s more")
+    return "; ".join(found)
+
+
+def _nodes(state: WatchState, document: Json, now: float, width: int, most: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    agents = agents_by_name(state.status or {}) if not state.scaler_lost else {}
+    pool = {entry.get("name"): entry for entry in document["load_balancer"]["upstreams"]}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    curves = max(min((width - 64) // 2, 40), 0)
+    cells = 0 if width < 72 else min(max((width - 60) // 4, 5), 16)
+    curves = curves if curves >= 8 else 0
+    minutes = f"last {SPAN_S / 60:.0f} min"
+    for title, right in (("Node", 0), ("State", 0), ("CPU", not cells), ("Memory", not cells),
+                         ("In flight", 1), ("Req/s", 1)):  # fmt: skip
+        table.add_column(title, no_wrap=True, justify="right" if right else "left")
+    if curves:
+        table.add_column(f"CPU {minutes}"[:curves], no_wrap=True, width=curves)
+        table.add_column(f"Req/s {minutes}"[:curves], no_wrap=True, width=curves)
+    rows = sorted(document["nodes"], key=lambda node: _rank(node, state))
+    shown = rows if len(rows) <= most else rows[: most - 1]
+    rates = {name: max((v for _, v in points), default=0.0)
+             for name, points in state.agent_rate.items()}  # fmt: skip
+    for node in shown:
+        name = str(node["name"])
+        agent, entry = agents.get(name, {}), pool.get(name, {})
+        word = state_word(node, agent, entry)
+        figures = ((state.traffic or {}).get("agents") or {}).get(name) or {}
+        flight = figures.get("in_flight", entry.get("in_flight", agent.get("in_flight")))
+        row = [
+            Text(name),
+            Text(word, style=STATE_STYLE.get(word, "yellow")),
+            Text(output.bar(node["cpu_percent"], cells), style=_heat(node["cpu_percent"])),
+            Text(output.bar(node["memory_percent"], cells), style=_heat(node["memory_percent"])),
+            Text(_number(flight)),
+            Text(_number(figures.get("requests_per_s"))),
+        ]
+        if curves:
+            top = max(rates.values(), default=0.0)
+            row.append(_spark(state.agent_cpu.get(name, ()), now, curves, 100.0, "green"))
+            row.append(_spark(state.agent_rate.get(name, ()), now, curves, top, "cyan"))
+        table.add_row(*row)
+    if len(rows) > len(shown):
+        table.add_row(Text(f"… {len(rows) - len(shown)} more", style="dim"))
+    return table
+
+
+def _rank(node: Json, state: WatchState) -> tuple[int, int]:
+    """The control node, then agents in service, then those that run; otherwise as they come."""
+    group = 0 if node["role"] == "control" else 1 if node["in_service"] else 2
+    if group == 2 and node["state"] in ("stopped", "absent"):
+        group = 3
+    return group, [server.get("name") for server in state.servers].index(node["name"])
+
+
+def _spark(points: Any, now: float, cells: int, top: float | None, colour: str) -> Text:
+    from rich.text import Text
+
+    values = text_charts.resample(list(points), now, SPAN_S, cells)
+    return Text(text_charts.sparkline(values, top), style=colour)
+
+
+def _heat(percent: float | None) -> str:
+    if percent is None:
+        return "dim"
+    return "red" if percent >= 85 else "yellow" if percent >= 65 else ""
+
+
+def _last(state: WatchState, series: str, now: float) -> float | None:
+    """The latest value, unless it is old."""
+    points = state.series[series]
+    return points[-1][1] if points and now - points[-1][0] < 30 else None
+
+
+def _figures(state: WatchState, curve: _Curve, now: float) -> str:
+    """What stands beside a curve: the value, and what it is to be compared with."""
+    value = _last(state, curve.series, now)
+    words = f"{_number(value)} {curve.unit}".strip()
+    if curve.series == "rate":
+        errors = _last(state, "errors", now)
+        words += f"   errors/s {_number(errors)}"
+        if state.traffic and state.traffic.get("in_flight") is not None:
+            words += f"   in flight {state.traffic['in_flight']}"
+    elif curve.series == "p95":
+        p50, p99 = (_number(_last(state, name, now)) for name in ("p50", "p99"))
+        words = f"p50 {p50}  p95 {_number(value)}  p99 {p99} ms"
+    elif curve.series == "serving":
+        words += f" of {_number(_last(state, 'wanted', now))} wanted"
+    limits = [
+        (str(rule).removeprefix(curve.series).lstrip("_").replace("_", " "), limit, fired)
+        for rule, _value, limit, fired in state.verdicts
+        if str(rule).split("_")[0].lower() == curve.series
+    ]
+    for rule, limit, fired in limits:
+        word = {"above": "up above", "below": "down below"}.get(rule, rule)
+        words += f"   {word} {limit:g} {curve.unit}" + (" ●" if fired else "")
+    return words
+
+
+def _lines(state: WatchState, now: float, width: int) -> Table:
+    """A line for each curve."""
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = max(min(width - 58, 60), 10)
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    for _ in range(3):
+        table.add_column(no_wrap=True, overflow="ellipsis")
+    for curve in _CURVES:
+        top = curve.top or (_of(state, "wanted", now) if curve.series == "serving" else None)
+        table.add_row(
+            Text(curve.title, style="bold"),
+            _spark(state.series[curve.series], now, cells, top, curve.colour),
+            Text(_figures(state, curve, now)),
+        )
+    return table
+
+
+def _of(state: WatchState, series: str, now: float) -> float:
+    """The largest value that is shown of a series."""
+    return max((value for at, value in state.series[series] if at > now - SPAN_S), default=0.0)
+
+
+def _charts(state: WatchState, now: float, width: int, rows: int) -> list[RenderableType]:
+    """Curves in two columns; the last one stands alone, with the agents wanted beside it."""
+    from rich.table import Table
+
+    cells = (width - 2) // 2 - 8
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False, expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(ratio=1)
+    drawn = [_chart(state, curve, now, cells, rows) for curve in _CURVES]
+    drawn.append(_chart(state, _Curve("Errors/s", "errors", "", "red"), now, cells, rows))
+    for left, right in zip(drawn[::2], drawn[1::2], strict=True):
+        grid.add_row(left, right)
+    return ["", grid]
+
+
+def _chart(state: WatchState, curve: _Curve, now: float, cells: int, rows: int) -> Text:
+    from rich.text import Text
+
+    highest = _of(state, curve.series, now)
+    if curve.series == "serving":
+        highest = max(highest, _of(state, "wanted", now))
+    top = curve.top or text_charts.round_up(highest)
+    values = text_charts.resample(list(state.series[curve.series]), now, SPAN_S, cells)
+    text = Text(curve.title, style="bold", no_wrap=True, overflow="ellipsis")
+    text.append(f"  {_figures(state, curve, now)}\n", style="not bold")
+    for place, line in enumerate(text_charts.chart(values, rows, top)):
+        mark = _number(top) if place == 0 else "0" if place == rows - 1 else ""
+        text.append(f"{mark:>6} ", style="not bold dim")
+        text.append(f"{line}\n", style=f"not bold {curve.colour}")
+    return text
+
+
+def _alerts(state: WatchState, most: int) -> list[Text]:
+    from rich.text import Text
+
+    if not state.alerts:
+        return []
+    firing = sorted(state.alerts, key=lambda alert: (alert["state"] != "firing", alert["name"]))
+    lines = []
+    for alert in firing[:most]:
+        style = "bold red" if alert["state"] == "firing" else "yellow"
+        line = Text(f"Alert {alert['name']} {alert['state']}", style=style)
+        line.append(f"  {alert['words']}", style="not bold")
+        line.no_wrap, line.overflow = True, "ellipsis"
+        lines.append(line)
+    return lines
+
+
+def _decisions(state: WatchState, now: float, width: int, most: int) -> list[Text]:
+    """What the scaler decided and did, newest first, as many lines as there is room for."""
+    from rich.text import Text
+
+    told: list[tuple[float, Text]] = [
+        (each.last_at, _decision(each, now)) for each in state.decisions
+    ]
+    for event in state.events:
+        # A decision is there already, with its guard.
+        if event.get("kind") != "decision":
+            told.append((event["at"], _event(event)))
+    told.sort(key=lambda pair: -pair[0])
+    lines = [Text("Decisions and events", style="bold")]
+    if not told:
+        lines.append(Text("none yet", style="dim"))
+    for at, words in told:
+        line = Text(f"{_clock(at)}  ", style="dim")
+        line.append_text(words)
+        lines += list(_folded(line, width))
+    return lines[: most + 1]
+
+
+def _folded(line: Text, width: int) -> list[Text]:
+    """A line, or two: what is longer goes on below its own beginning, and is cut there."""
+    if line.cell_len <= width:
+        return [line]
+    indent = 10
+    cut = line.plain.rfind(" ", 0, width)
+    cut = cut if cut > indent else width
+    first, rest = line[:cut], line[cut + 1 :]
+    rest.pad_left(indent)
+    rest.truncate(width, overflow="ellipsis")
+    return [first, rest]
+
+
+def _decision(decision: Decision, now: float) -> Text:
+    from rich.text import Text
+
+    if decision.direction == "none":
+        text = Text(f"no change: {decision.words}")
+        if decision.times > 1 and decision.last_at - decision.first_at >= 1:
+            text.append(f" (since {_clock(decision.first_at)})", style="dim")
+    else:
+        text = Text(f"scale {decision.direction} {decision.words}", style="bold cyan")
+    if decision.guard:
+        text.append(f" [guard: {decision.guard}]", style="yellow")
+    return text
+
+
+def _event(event: Json) -> Text:
+    from rich.text import Text
+
+    kind, agent = str(event.get("kind")), str(event.get("agent") or "")
+    style = {"failed": "red", "alarm": "bold red", "ejected": "red", "finished": "green"}.get(kind)
+    text = Text(f"{kind.replace('_', ' ')} {agent}".strip(), style=style or "")
+    text.append(f": {event.get('message')}")
+    return text
+
+
+def _foot(state: WatchState) -> Text:
+    from rich.text import Text
+
+    how = "told by the scaler as it happens" if state.live else "asked each second"
+    return Text.assemble(("q", "bold"), (f" ends   {how}", "dim"))
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if value == int(value) or value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _clock(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC).astimezone():%H:%M:%S}"
