@@ -58,7 +58,7 @@ def render(state: WatchState, now: float, width: int, height: int) -> Group:
         return Group(*parts)
     facts = _facts(state, document, now)
     charts = width >= CHARTS_WIDTH and height >= CHARTS_HEIGHT
-    chart_rows = min(max((height - 24) // 3, 4), 10) if charts else 0
+    chart_rows = min(max((height - 28) // 3, 4), 8) if charts else 0
     traffic = 3 * (chart_rows + 2) if charts else len(_CURVES) + 1
     # The rest is shared by nodes, decisions and alerts.
     left = height - 1 - len(facts) - 1 - traffic - 1 - 1
@@ -145,43 +145,60 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
 
     agents = agents_by_name(state.status or {}) if not state.scaler_lost else {}
     pool = {entry.get("name"): entry for entry in document["load_balancer"]["upstreams"]}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    curves = max(min((width - 64) // 2, 40), 0)
-    cells = 0 if width < 72 else min(max((width - 60) // 4, 5), 16)
-    curves = curves if curves >= 8 else 0
-    minutes = f"last {SPAN_S / 60:.0f} min"
-    for title, right in (("Node", 0), ("State", 0), ("CPU", not cells), ("Memory", not cells),
-                         ("In flight", 1), ("Req/s", 1)):  # fmt: skip
-        table.add_column(title, no_wrap=True, justify="right" if right else "left")
-    if curves:
-        table.add_column(f"CPU {minutes}"[:curves], no_wrap=True, width=curves)
-        table.add_column(f"Req/s {minutes}"[:curves], no_wrap=True, width=curves)
     rows = sorted(document["nodes"], key=lambda node: _rank(node, state))
     shown = rows if len(rows) <= most else rows[: most - 1]
-    rates = {name: max((v for _, v in points), default=0.0)
-             for name, points in state.agent_rate.items()}  # fmt: skip
+    traffic = (state.traffic or {}).get("agents") or {}
+    lines = []
     for node in shown:
         name = str(node["name"])
-        agent, entry = agents.get(name, {}), pool.get(name, {})
-        word = state_word(node, agent, entry)
-        figures = ((state.traffic or {}).get("agents") or {}).get(name) or {}
+        agent, entry, figures = agents.get(name, {}), pool.get(name, {}), traffic.get(name) or {}
         flight = figures.get("in_flight", entry.get("in_flight", agent.get("in_flight")))
+        rate = _number(figures.get("requests_per_s"))
+        lines.append((node, name, state_word(node, agent, entry), _number(flight), rate))
+    titles = ("Node", "State", "In flight", "Req/s")
+    texts = [
+        max([len(line[place + 1]) for line in lines] + [len(title)])
+        for place, title in enumerate(titles)
+    ]
+    cells, curves = widths(width, sum(texts))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("Node", "State", "CPU", "Memory", "In flight", "Req/s"):
+        right = title in titles[2:] or not cells and title not in titles
+        table.add_column(title, no_wrap=True, justify="right" if right else "left")
+    if curves:
+        minutes = f"last {SPAN_S / 60:.0f} min"
+        table.add_column(f"CPU, {minutes}", no_wrap=True, width=curves)
+        table.add_column(f"Req/s, {minutes}", no_wrap=True, width=curves)
+    top = max((value for name in state.agent_rate for _, value in state.agent_rate[name]),
+              default=0.0)  # fmt: skip
+    for node, name, word, flight, rate in lines:
         row = [
             Text(name),
             Text(word, style=STATE_STYLE.get(word, "yellow")),
             Text(output.bar(node["cpu_percent"], cells), style=_heat(node["cpu_percent"])),
             Text(output.bar(node["memory_percent"], cells), style=_heat(node["memory_percent"])),
-            Text(_number(flight)),
-            Text(_number(figures.get("requests_per_s"))),
+            Text(flight),
+            Text(rate),
         ]
         if curves:
-            top = max(rates.values(), default=0.0)
             row.append(_spark(state.agent_cpu.get(name, ()), now, curves, 100.0, "green"))
             row.append(_spark(state.agent_rate.get(name, ()), now, curves, top, "cyan"))
         table.add_row(*row)
     if len(rows) > len(shown):
         table.add_row(Text(f"… {len(rows) - len(shown)} more", style="dim"))
     return table
+
+
+def widths(width: int, texts: int) -> tuple[int, int]:
+    """Cells of a bar and of a curve, for two of each beside so many columns of text.
+
+    Two blanks stand between columns; a bar has its number ("100 %" and a blank) beside it.
+    """
+    room = width - texts - 5 * 2 - 2 * 6
+    curves = min((room - 2 * 8) // 2 - 2, 40)
+    curves = curves if curves >= 12 else 0
+    bars = min((room - (curves + 2) * 2 * bool(curves)) // 2, 16)
+    return (bars if bars >= 3 else 0), curves
 
 
 def _rank(node: Json, state: WatchState) -> tuple[int, int]:
@@ -285,10 +302,21 @@ def _chart(state: WatchState, curve: _Curve, now: float, cells: int, rows: int) 
     values = text_charts.resample(list(state.series[curve.series]), now, SPAN_S, cells)
     text = Text(curve.title, style="bold", no_wrap=True, overflow="ellipsis")
     text.append(f"  {_figures(state, curve, now)}\n", style="not bold")
+    marks = {0: top, rows - 1: 0.0}
+    limits = {rows - 1 - min(int(limit / top * rows), rows - 1): limit
+              for rule, _value, limit, _fired in state.verdicts
+              if str(rule).split("_")[0].lower() == curve.series}  # fmt: skip
     for place, line in enumerate(text_charts.chart(values, rows, top)):
-        mark = _number(top) if place == 0 else "0" if place == rows - 1 else ""
-        text.append(f"{mark:>6} ", style="not bold dim")
-        text.append(f"{line}\n", style=f"not bold {curve.colour}")
+        mark = limits.get(place, marks.get(place))
+        text.append(f"{'' if mark is None else _number(mark):>6} ", style="not bold dim")
+        if place in limits:
+            # The threshold shows where the curve is below it.
+            for cell in line:
+                style = "not bold dim" if cell == " " else f"not bold {curve.colour}"
+                text.append("╌" if cell == " " else cell, style=style)
+            text.append("\n")
+        else:
+            text.append(f"{line}\n", style=f"not bold {curve.colour}")
     return text
 
 
