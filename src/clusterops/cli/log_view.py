@@ -128,10 +128,11 @@ class Formatter:
         colour = self._colours.of(node)
         self._node_width = max(self._node_width, len(node))
         self._service_width = min(max(self._service_width, len(service)), 16)
-        line = Text(f"{self._time(entry['at'])} ", style="dim")
+        line = Text()
+        line.append(f"{self._time(entry['at'])} ", style="dim")
         line.append(f"{node:<{self._node_width}} ", style=colour)
         if entry.get("note"):
-            line.append(f"-- {entry['message']} --", style="italic dim")
+            line.append(f"-- {printable(str(entry['message']))} --", style="italic dim")
             return line
         line.append(f"{service:<{self._service_width}} ", style="default")
         level = str(entry.get("level") or "info")

@@ -60,6 +60,7 @@ _QUIET = {"load-balancer": ("/var/log/nginx/error.log",)}
 #: How long the nodes may take until they have told their last lines, in seconds.
 _READY_S, _ALL_S = 10.0, 40.0
 _LATE_LINES = 1000
+LINES_PER_SECOND = 10
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,21 @@ def logs(
     since: Annotated[
         str | None, typer.Option("--since", help="From this time on: 10m, 14:05, 2026-01-31T14:05.")
     ] = None,
+    all_lines: Annotated[
+        bool, typer.Option("--all", help="All lines of services that write many a second.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> int:
     """Read the logs of all nodes in one stream, in order of time.
 
     The journals, the application's containers, and the files of nginx, PostgreSQL and Redis. With
-    --follow, nodes that come are followed, too, and Ctrl-C ends it. The load balancer's line for
-    each request is shown where load-balancer is asked for.
+    --follow, nodes that come are followed, too, and Ctrl-C ends it. Where no service is asked for,
+    one that writes much is shown with its first lines of each second, and the load balancer
+    without its line for each request.
     """
     filters = _filters(service or [], level, grep, since)
+    if not (service or grep or all_lines or as_json) and target not in (*TARGETS, *_ALIASES):
+        filters["per_second"] = LINES_PER_SECOND
     chosen = TARGETS.get(_ALIASES.get(target or "", target or ""))
     if chosen is not None and chosen.where == "host":
         wish = Wish({**_host_query(must=True), **filters}, lambda _: [])
@@ -255,7 +262,7 @@ def _show(
     user: str = "root",
 ) -> int:
     """Ask the nodes and print what they say."""
-    narrowing = ("services", "priority", "grep", "since")
+    narrowing = ("services", "priority", "grep", "since", "per_second")
     filters = {key: value for key, value in wish.query.items() if key in narrowing}
     on_host = {**_host_query(must=False), **filters} if host else {}
 
@@ -282,6 +289,7 @@ def _show(
                 asked.update(choose(roster.servers))
                 for entry in stream.next(asked):
                     printer.print(entry)
+                printer.check()
 
 
 def _ended(asked: fleet.Fleet) -> int:
@@ -354,6 +362,19 @@ class Printer:
         self._console: Console | None = None
         if not as_json and sys.stdout.isatty():
             self._console = output.console()
+
+    def check(self) -> None:
+        """Whether somebody still reads, however little there is to say.
+
+        Raises:
+            BrokenPipeError: nobody does.
+        """
+        try:
+            gone = output.reader_gone()
+        except (OSError, ValueError):  # it is no file at all
+            return
+        if gone:
+            raise BrokenPipeError
 
     def print(self, entry: Json) -> None:
         """Write one entry."""

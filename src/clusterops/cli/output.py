@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import time
 from collections.abc import Sequence
@@ -39,6 +40,13 @@ def print_error(message: str, remedy: str | None = None, *, prefix: str = "Error
 def print_json(data: Any, *, one_line: bool = False) -> None:
     text = json.dumps(data, ensure_ascii=False, indent=None if one_line else 2)
     print(text, flush=True)
+
+
+def reader_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
 
 
 def _colours(stream: TextIO) -> tuple[str, str, str]:

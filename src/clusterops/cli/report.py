@@ -191,7 +191,7 @@ def _versions(status: Json, servers: list[Json]) -> list[tuple[str, str]]:
                 for each in servers]  # fmt: skip
     found = [
         ("playground", __version__),
-        ("application", f"{application.get('name') or '–'} {application.get('release') or ''}"),
+        ("application", f"{application.get('name') or '-'} {application.get('release') or ''}"),
         ("machines", "; ".join(machines)),
         ("Python", platform.python_version()),
         ("host", f"{platform.system()} {platform.release()} {platform.machine()}"),

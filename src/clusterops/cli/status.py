@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import deque
@@ -26,11 +27,16 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 1.0
 REDRAW_S = 0.25
+#: Ansible names a role's task "collection.of.role : task".
+_ROLE = re.compile(r"^(?:\w+\.)*(\w+) : ")
 STATE_STYLE = {
     "in service": "green",
     "running": "cyan",
     "stopped": "dim",
     "draining": "yellow",
+    "joining": "cyan",
+    "leaving": "yellow",
+    "preparing": "cyan",
     "paused": "yellow",
     "unhealthy": "bold red",
     "error": "bold red",
@@ -276,6 +282,6 @@ def action_words(action: dict[str, Any]) -> str:
     kind = str(action.get("kind") or "action").replace("_", " ")
     words = f"{kind} {action.get('agent') or ''}".strip()
     if action.get("step"):
-        words += f": {action['step']}"
+        words += f": {_ROLE.sub(lambda found: f'{found[1]}: ', str(action['step']))}"
     started = output.timestamp(action.get("started_at"))
     return words if started is None else f"{words} ({max(time.time() - started, 0):.0f} s)"

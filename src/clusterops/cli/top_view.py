@@ -59,8 +59,11 @@ def render(
     if grouped:
         parts.append(_by_node(nodes, sort, width, room))
     else:
-        parts += [_bars(nodes, width), Text("")]
-        left = None if room is None else max(room - len(nodes) - 1, 1)
+        left = None if room is None else room - len(nodes) - 1
+        if left is None or left > len(nodes) + 4:
+            parts += [_bars(nodes, width), Text("")]
+        else:
+            left = room
         parts.append(_mixed(document, sort, width, left))
     if note:
         parts.append(Text(note, style="red", no_wrap=True, overflow="ellipsis"))

@@ -21,8 +21,12 @@ Json = dict[str, Any]
 SPAN_S = 300.0
 #: From this size on, curves are charts of several lines instead of one.
 CHARTS_WIDTH, CHARTS_HEIGHT = 100, 34
+#: Below it there are no curves at all.
+CURVES_HEIGHT = 18
 _MODES = {"auto": ("automatic", "green"), "held": ("held", "yellow"), "paused": ("paused", "red"),
           "unreachable": ("unreachable", "bold red")}  # fmt: skip
+#: What an agent does while the scaler does something with it.
+_MOVES = {"scale_up": "joining", "scale_down": "leaving", "prepare": "preparing"}
 _NODES_LEAST, _DECISIONS_LEAST = 3, 2
 
 
@@ -56,10 +60,11 @@ def render(state: WatchState, now: float, width: int, height: int) -> Group:
                   Text("./playground up starts it; this view goes on by itself."), "",
                   _foot(state)]  # fmt: skip
         return Group(*parts)
-    facts = _facts(state, document, now)
+    facts = _facts(state, document, now)[: max(height // 6, 1)]
     charts = width >= CHARTS_WIDTH and height >= CHARTS_HEIGHT
     chart_rows = min(max((height - 28) // 3, 4), 8) if charts else 0
-    traffic = 3 * (chart_rows + 2) if charts else len(_CURVES) + 1
+    curves = charts or height >= CURVES_HEIGHT
+    traffic = 3 * (chart_rows + 2) if charts else (len(_CURVES) + 1) * curves
     # The rest is shared by nodes, decisions and alerts.
     left = height - 1 - len(facts) - 1 - traffic - 1 - 1
     alerts = _alerts(state, max(min(4, left - _NODES_LEAST - _DECISIONS_LEAST - 3), 1))
@@ -67,7 +72,10 @@ def render(state: WatchState, now: float, width: int, height: int) -> Group:
     nodes = min(len(document["nodes"]), max(left - _DECISIONS_LEAST - 3, _NODES_LEAST))
     parts += [*facts, "", _nodes(state, document, now, width, nodes)]
     decisions = left - min(nodes, len(document["nodes"])) - 2
-    parts += _charts(state, now, width, chart_rows) if charts else ["", _lines(state, now, width)]
+    if curves:
+        parts += (
+            _charts(state, now, width, chart_rows) if charts else ["", _lines(state, now, width)]
+        )
     parts += [*alerts, *_decisions(state, now, width, max(decisions, 1)), _foot(state)]
     return Group(*parts)
 
@@ -119,7 +127,7 @@ def _facts(state: WatchState, document: Json, now: float) -> list[Text]:
             lines.append(Text(f"! {alarm}", style="bold red"))
     for line in lines:
         line.no_wrap, line.overflow = True, "ellipsis"
-    return lines[:6]
+    return lines
 
 
 def _waits(status: Json, now: float) -> str:
@@ -139,7 +147,8 @@ def _waits(status: Json, now: float) -> str:
     return "; ".join(found)
 
 
-def _nodes(state: WatchState, document: Json, now: float, width: int, most: int) -> Table:
+def _nodes(state: WatchState, document: Json, now: float, width: int, most: int) -> Group:
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -148,13 +157,16 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
     rows = sorted(document["nodes"], key=lambda node: _rank(node, state))
     shown = rows if len(rows) <= most else rows[: most - 1]
     traffic = (state.traffic or {}).get("agents") or {}
+    moves = {str(action.get("agent")): _MOVES.get(str(action.get("kind")), "")
+             for action in (state.status or {}).get("actions") or []}  # fmt: skip
     lines = []
     for node in shown:
         name = str(node["name"])
         agent, entry, figures = agents.get(name, {}), pool.get(name, {}), traffic.get(name) or {}
         flight = figures.get("in_flight", entry.get("in_flight", agent.get("in_flight")))
         rate = _number(figures.get("requests_per_s"))
-        lines.append((node, name, state_word(node, agent, entry), _number(flight), rate))
+        word = moves.get(name) or state_word(node, agent, entry)
+        lines.append((node, name, word, _number(flight), rate))
     titles = ("Node", "State", "In flight", "Req/s")
     texts = [
         max([len(line[place + 1]) for line in lines] + [len(title)])
@@ -163,7 +175,7 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
     cells, curves = widths(width, sum(texts))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("Node", "State", "CPU", "Memory", "In flight", "Req/s"):
-        right = title in titles[2:] or not cells and title not in titles
+        right = title in titles[2:] or (not cells and title not in titles)
         table.add_column(title, no_wrap=True, justify="right" if right else "left")
     if curves:
         minutes = f"last {SPAN_S / 60:.0f} min"
@@ -185,8 +197,8 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
             row.append(_spark(state.agent_rate.get(name, ()), now, curves, top, "cyan"))
         table.add_row(*row)
     if len(rows) > len(shown):
-        table.add_row(Text(f"… {len(rows) - len(shown)} more", style="dim"))
-    return table
+        return Group(table, Text(f"… {len(rows) - len(shown)} more", style="dim"))
+    return Group(table)
 
 
 def widths(width: int, texts: int) -> tuple[int, int]:
@@ -260,8 +272,8 @@ def _lines(state: WatchState, now: float, width: int) -> Table:
 
     cells = max(min(width - 58, 60), 10)
     table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-    for _ in range(3):
-        table.add_column(no_wrap=True, overflow="ellipsis")
+    for least in (max(len(curve.title) for curve in _CURVES), cells, None):
+        table.add_column(no_wrap=True, overflow="ellipsis", min_width=least)
     for curve in _CURVES:
         top = curve.top or (_of(state, "wanted", now) if curve.series == "serving" else None)
         table.add_row(
@@ -352,8 +364,7 @@ def _decisions(state: WatchState, now: float, width: int, most: int) -> list[Tex
     if not told:
         lines.append(Text("none yet", style="dim"))
     for at, words in told:
-        line = Text(f"{_clock(at)}  ", style="dim")
-        line.append_text(words)
+        line = Text.assemble((f"{_clock(at)}  ", "dim"), words)
         lines += list(_folded(line, width))
     return lines[: most + 1]
 

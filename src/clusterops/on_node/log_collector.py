@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from clusterops.on_node.log_sources import (
+    Limiter,
     containers,
     from_container,
     from_file,
@@ -43,7 +44,8 @@ def run(query: Json, out: TextIO | None = None, stdin: int = 0) -> None:
 
     Args:
         query: also ``lines``, ``follow``, ``journal`` and ``containers`` (booleans), ``units``
-            (patterns; none: the whole journal), ``files`` (service -> shell patterns of paths).
+            (patterns; none: the whole journal), ``files`` (service -> shell patterns of paths),
+            ``per_second`` (see :class:`Limiter`).
         stdin: a file descriptor; its end is the end of following.
     """
     out = out or sys.stdout
@@ -52,15 +54,17 @@ def run(query: Json, out: TextIO | None = None, stdin: int = 0) -> None:
     tails = Tails(query, matches)
     old += tails.old(lines)
     old.sort(key=lambda entry: entry["at"])
+    few = Limiter(query.get("per_second") or 0)
     for entry in old[-lines:] if lines else []:
-        _say(out, entry)
-    _say(out, {"ready": True})
+        _say(out, *few.take(entry))
+    _say(out, *few.over(time.time()), {"ready": True})
     if query.get("follow"):
         _follow(query, matches, cursor, tails, out, stdin)
 
 
-def _say(out: TextIO, entry: Json) -> None:
-    out.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n")
+def _say(out: TextIO, *entries: Json) -> None:
+    for entry in entries:
+        out.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n")
     out.flush()
 
 
@@ -256,6 +260,7 @@ def _follow(
         process = _journalctl(query, "--follow", "--lines", *after)
     journal = process.stdout.fileno() if process and process.stdout else -1
     rest = b""
+    few = Limiter(query.get("per_second") or 0)
     watched = [stdin, *([journal] if process else [])]
     try:
         while True:
@@ -270,9 +275,10 @@ def _follow(
                 for line in whole:
                     parsed = from_journal(line)
                     if parsed and matches(parsed[0]):
-                        _say(out, parsed[0])
+                        _say(out, *few.take(parsed[0]))
             for entry in tails.new():
-                _say(out, entry)
+                _say(out, *few.take(entry))
+            _say(out, *few.over(time.time() - 1))
     except BrokenPipeError:
         # Nobody reads any more; the interpreter's last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -12,7 +12,7 @@ import fnmatch
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _ALIASES = {
 }  # fmt: skip
 #: Units that are better known by what they do.
 _SERVICES = {"nginx": "load-balancer", "redis-server": "redis", "docker-registry": "registry"}
+_LOGINS = ("ssh", "sshd", "cron")
 _WORD = re.compile(
     r"\W{0,2}(?:level=)?\[?(EMERG|ALERT|CRIT|CRITICAL|FATAL|PANIC|ERROR|WARN|WARNING|NOTICE|INFO|"
     r"LOG|DEBUG)\b",
@@ -71,8 +72,11 @@ def from_journal(line: str | bytes) -> tuple[Json, str | None] | None:
     # What the service manager says about a unit belongs to the unit.
     unit = str(record.get("UNIT") or record.get("_SYSTEMD_UNIT") or "")
     name = record.get("SYSLOG_IDENTIFIER") or "kernel"
+    own = unit.partition(".")[0]
     if not unit or unit.startswith(("user@", "session-", "init.scope")):
         unit = str(name)
+    elif own in _LOGINS and not str(name).startswith((own, "systemd")):
+        unit = str(name)  # a program that somebody started there
     number = str(record.get("PRIORITY", ""))
     level = LEVELS[int(number)] if number in tuple("01234567") else "info"
     entry = entry_of(at, service_of(unit), unit, str(text or ""), level)
@@ -160,6 +164,43 @@ def _stamp(text: str) -> tuple[float | None, str]:
         rest = text[found.end() :].lstrip(" ")
         return seconds + (float(f"0.{fraction}") if fraction else 0.0), rest or text
     return None, text
+
+
+class Limiter:
+    """Lets so many entries of a service through in a second; those of a bad level always.
+
+    Args:
+        most: entries in a second; 0: all.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: dict[tuple[str, int], int] = {}
+
+    def take(self, entry: Json) -> Iterator[Json]:
+        """The entry, or nothing; before it what has to be said about those that are left out."""
+        yield from self.over(entry["at"])
+        if self._most <= 0 or LEVELS.index(entry["level"]) <= LEVELS.index("warning"):
+            yield entry
+            return
+        key = (entry["service"], int(entry["at"]))
+        self._seen[key] = self._seen.get(key, 0) + 1
+        if self._seen[key] <= self._most:
+            yield entry
+
+    def over(self, now: float) -> Iterator[Json]:
+        """What was left out in seconds that are over."""
+        for service, second in [key for key in self._seen if key[1] < int(now)]:
+            count = self._seen.pop((service, second)) - self._most
+            if count > 0:
+                yield {
+                    "at": second + 0.999999,
+                    "service": service,
+                    "source": "left out",
+                    "level": "notice",
+                    "message": f"{count} more lines of {service} in this second",
+                    "note": True,
+                }
 
 
 def wanted(query: Json) -> Callable[[Json], bool]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from clusterops.report import svg, words
-from clusterops.report.run import Run, Series
+from clusterops.report.run import Run, Series, text_of
 from clusterops.report.svg import Limit, Mark
 
 AGENTS_SHOWN = 8
@@ -58,6 +58,7 @@ def page(run: Run, *, made_at: float, zone: tzinfo | None = None) -> str:
         numbers=list(numbers(run)),
         figures=list(figures(run, zone)),
         labels=labels(run),
+        load=load_facts(run),
         changed=[one for one in run.settings if not one.default],
         defaults=[one for one in run.settings if one.default],
     )
@@ -79,8 +80,22 @@ def numbers(run: Run) -> Iterator[Number]:
     if run.serving:
         counts = [int(value) for _, value in run.serving]
         low, high = min(counts), max(counts)
-        yield Number(f"{low}" if low == high else f"{low}–{high}", "", "agents in service")
+        yield Number(f"{low}" if low == high else f"{low} to {high}", "", "agents in service")
     yield Number(str(len(run.scalings)), "", "changes of their number")
+
+
+def load_facts(run: Run) -> list[tuple[str, str]]:
+    """What the load generator says about its run, apart from its figures of each second."""
+    if run.load is None:
+        return []
+    totals = run.load.head.get("totals")
+    facts = {**run.load.head, **(totals if isinstance(totals, dict) else {})}
+    facts.pop("totals", None)
+    return [
+        (key.replace("_", " "), text_of(key, value))
+        for key, value in facts.items()
+        if value not in (None, "", [], {})
+    ]
 
 
 def labels(run: Run) -> dict[float, str]:
@@ -124,10 +139,11 @@ def figures(run: Run, zone: tzinfo | None = None) -> Iterator[Figure]:
         svg.Series("answered", "rate", run.rate, "area"),
         *([svg.Series("sent by the load profile", "sent", wanted_rate, dashed=True)]
           if wanted_rate else []),
-        svg.Series("errors (5xx)", "errors", run.errors),
+        *([svg.Series("errors (5xx)", "errors", run.errors)]
+          if any(value for _, value in run.errors) else []),
         height=210,
     )  # fmt: skip
-    if run.p99 or not load:
+    if run.p99:
         yield figure(
             "Latency at the load balancer, ms",
             *(svg.Series(name, name, series)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,12 +124,19 @@ def add_ticks(run: Run, ticks: Iterable[Mapping[str, Any]], *, usual_s: float = 
         run.serving.append((at, len(serving)))
         run.wanted.append((at, decision["desired"]))
         if decision["desired"] != before:
-            rules = tuple(_rule(one) for one in decision["verdicts"] if one["fired"])
+            # Rules of the other direction say nothing about this one.
+            other = "_below" if decision["desired"] > before else "_above"
+            rules = tuple(
+                _rule(one)
+                for one in decision["verdicts"]
+                if one["fired"] and not one["rule"].endswith(other)
+            )
             scaling = Scaling(at, before, decision["desired"], decision["reason"], rules)
             run.scalings.append(scaling)
         guard = decision["blocked_by"]
         wished = decision.get("wished")
-        if guard and isinstance(wished, int) and wished != decision["desired"]:
+        # An idle cluster at its minimum is held back by nothing that anybody wonders about.
+        if guard not in (None, "min") and isinstance(wished, int) and wished != decision["desired"]:
             until = known[place + 1][0] if place + 1 < len(known) else at + usual_s
             run.held_back[guard] = run.held_back.get(guard, 0.0) + min(until - at, 2 * usual_s)
 
@@ -153,8 +160,8 @@ def add_events(run: Run, events: Iterable[Mapping[str, Any]]) -> None:
         done = [event["at"] for event in rows if event["kind"] == "finished"
                 and event.get("action") == kind and one.at <= event["at"] <= until]  # fmt: skip
         if done:
-            run.scalings[place] = Scaling(one.at, one.before, one.after, one.reason, one.rules,
-                                          max(done[: abs(one.after - one.before)]) - one.at)  # fmt: skip
+            last = max(done[: abs(one.after - one.before)])
+            run.scalings[place] = replace(one, done_s=last - one.at)
 
 
 def _scaling(event: Mapping[str, Any]) -> Scaling | None:
@@ -213,7 +220,7 @@ def settings_of(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[
 def text_of(key: str, value: Any) -> str:
     """A value as it is shown. Variables of the application may be secrets: names are enough."""
     if value is None or value == "" or value == {} or value == []:
-        return "–"
+        return "-"
     if _SECRET_KEY.search(key):
         return "(hidden)"
     if key == "application_env" and isinstance(value, Mapping):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from html import escape
+from itertools import pairwise
 from typing import Literal
 
 Points = Sequence[tuple[float, float]]
@@ -110,11 +111,12 @@ def chart(
 
 def _mark(mark: Mark, x: float, floor: float, zone: tzinfo | None) -> str:
     words = f"{clock(mark.at, zone)} {mark.words}"
+    label = escape(mark.label)
     return (
         f'<g class="{escape(mark.kind)}"><title>{escape(words)}</title>'
         f'<path d="M{x:.1f} {_TOP - 4}V{floor}"/>'
         f'<circle cx="{x:.1f}" cy="{_TOP - 9}" r="8"/>'
-        f'<text x="{x:.1f}" y="{_TOP - 5.5:.1f}" text-anchor="middle">{escape(mark.label)}</text></g>'
+        f'<text x="{x:.1f}" y="{_TOP - 5.5:.1f}" text-anchor="middle">{label}</text></g>'
     )
 
 
@@ -158,7 +160,7 @@ def runs(points: Points) -> Iterator[Points]:
     """Parts of a curve without a hole: four times the usual distance, and 20 s, is one."""
     if not points:
         return
-    distances = sorted(b[0] - a[0] for a, b in zip(points, points[1:], strict=False))
+    distances = sorted(b[0] - a[0] for a, b in pairwise(points))
     usual = distances[len(distances) // 2] if distances else 0.0
     hole = max(4 * usual, 20.0)
     begin = 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from datetime import tzinfo
+from itertools import pairwise
 
 from clusterops.report.run import Run, Scaling, Series
 from clusterops.report.svg import clock
@@ -63,9 +64,9 @@ def _latency(run: Run, zone: tzinfo | None) -> Iterator[str]:
         if one.at - 20 <= at <= one.at + (one.done_s or 0.0) + 20:
             where = f", while the cluster {'grew' if one.up else 'shrank'}"
             break
-    stayed = f"p99 stayed under {_ms(worst)}"
     yield (
-        f"{stayed}: it was {_ms(usual)} most of the time, and highest at {clock(at, zone)}{where}."
+        f"p99 never exceeded {_ms(worst)}: it was {_ms(usual)} most of the time, and highest at "
+        f"{clock(at, zone)}{where}."
     )
 
 
@@ -118,18 +119,20 @@ def _held_back(run: Run) -> Iterator[str]:
         for guard, spent in sorted(run.held_back.items(), key=lambda pair: -pair[1])
     ]
     worst = max(run.held_back, key=lambda guard: run.held_back[guard])
-    yield f"A wish to scale was held back by {listed(parts)}. {GUARDS.get(worst, '')}".rstrip()
+    why = f" {worst.replace('_', ' ').capitalize()}: {GUARDS[worst]}" if worst in GUARDS else ""
+    yield f"A wish to scale was held back by {listed(parts)}.{why}"
 
 
 def _troubles(run: Run, zone: tzinfo | None) -> Iterator[str]:
     for event in run.events:
         who = event.get("agent") or "an action"
+        told = f"at {clock(event['at'], zone)}: {event['message']}."
         if event["kind"] == "ejected":
-            yield f"{who} was taken out of service at {clock(event['at'], zone)}: {event['message']}."
+            yield f"{who} was taken out of service {told}"
         elif event["kind"] == "failed":
-            yield f"Something failed with {who} at {clock(event['at'], zone)}: {event['message']}."
+            yield f"Something failed with {who} {told}"
         elif event["kind"] == "alarm":
-            yield f"Alarm at {clock(event['at'], zone)}: {event['message']}."
+            yield f"There was an alarm {told}"
 
 
 def _load(run: Run) -> Iterator[str]:
@@ -139,7 +142,7 @@ def _load(run: Run) -> Iterator[str]:
     totals = head.get("totals")
     totals = totals if isinstance(totals, dict) else {}
     how = (
-        "requests came at their times whether answers had come or not, so waiting counts (open loop)"
+        "requests came at their times, whether answers had come or not (open loop)"
         if head.get("open_loop")
         else "each user waited for an answer before the next request (closed loop)"
     )
@@ -160,11 +163,7 @@ def _load(run: Run) -> Iterator[str]:
 
 def integral(series: Series) -> float:
     """What a rate per second amounts to; where nothing was recorded, nothing is counted."""
-    return sum(
-        (b[0] - a[0]) * (a[1] + b[1]) / 2
-        for a, b in zip(series, series[1:], strict=False)
-        if b[0] - a[0] <= 60
-    )
+    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(series) if b[0] - a[0] <= 60)
 
 
 def _mean(series: Series) -> float:
