@@ -16,6 +16,7 @@ Json = dict[str, Any]
 
 SORTS = ("cpu", "memory", "io", "name")
 KEYS = {"c": "cpu", "m": "memory", "i": "io", "n": "name"}
+KIND_WIDTH = 70
 _HOT, _WARM = 80.0, 50.0
 
 
@@ -88,7 +89,8 @@ def _table(width: int, *, with_node: bool) -> Table:
     if with_node:
         table.add_column("Node", no_wrap=True)
     table.add_column("Service", no_wrap=True, overflow="ellipsis", ratio=1, min_width=10)
-    table.add_column("Kind", no_wrap=True)
+    if width >= KIND_WIDTH:
+        table.add_column("Kind", no_wrap=True)
     for title in ("CPU", "Memory", "Read/s", "Write/s"):
         table.add_column(title, no_wrap=True, justify="right")
     if width >= 90:
@@ -103,12 +105,14 @@ def _cells(row: Json, width: int) -> list[Text]:
     idle = cpu < 0.05 and not row["read_bytes_per_s"] and not row["write_bytes_per_s"]
     cells = [
         Text(str(row["name"])),
-        Text(str(row["kind"]), style="cyan" if row["kind"] == "container" else "dim"),
         Text(f"{cpu:.1f} %", style=_heat(cpu)),
         Text(size(row["memory_bytes"])),
         Text(size(row["read_bytes_per_s"])),
         Text(size(row["write_bytes_per_s"])),
     ]
+    if width >= KIND_WIDTH:
+        kind = str(row["kind"])
+        cells.insert(1, Text(kind, style="cyan" if kind == "container" else "dim"))
     if width >= 90:
         cells.append(Text(str(row["processes"])))
     if idle:
@@ -130,7 +134,7 @@ def _by_node(nodes: list[Json], sort: str, width: int, room: int | None) -> Tabl
         rows = [row for _, row in rows_of({"nodes": [node]}, sort)]
         cells = [
             Text(str(node["name"]), style="bold reverse"),
-            Text("node", style="dim"),
+            *([Text("node", style="dim")] if width >= KIND_WIDTH else []),
             Text(f"{node['cpu_percent']:.0f} %", style=f"bold {_heat(node['cpu_percent'])}"),
             Text(size(node["memory_bytes"]), style="bold"),
         ]

@@ -181,11 +181,11 @@ def _stairs(points: Points) -> Iterator[tuple[float, float]]:
 
 
 def nice_top(value: float) -> float:
-    """A round number above a value: 1, 1.5, 2, 3, 4, 5, 6, 8, 10 times a power of ten."""
+    """A round number above a value: 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten."""
     if value <= 0:
         return 1.0
     size: float = 10.0 ** math.floor(math.log10(value))
-    return next(size * n for n in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if size * n >= value * 1.001)
+    return next(size * n for n in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12) if size * n >= value * 1.001)
 
 
 def steps(top: float, about: int) -> list[float]:
