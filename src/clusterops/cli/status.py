@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clusterops.clients import ScalerClient, ServerManagerClient
 
 INTERVAL_S = 1.0
-REDRAW_S = 0.25
+REDRAW_S = 0.4
 #: Ansible names a role's task "collection.of.role : task".
 _ROLE = re.compile(r"^(?:\w+\.)*(\w+) : ")
 STATE_STYLE = {
@@ -141,10 +141,15 @@ def _watch_screen(first: Snapshot) -> None:
 
     state = WatchState(first.cluster, first.servers)
     with Feeds(first.cluster) as feeds, Screen() as screen:
+        drawn_at = 0.0
         while screen.key(REDRAW_S) not in screen.ENDS:
-            for name, data in feeds.messages():
+            news = list(feeds.messages())
+            for name, data in news:
                 state.apply(name, data, time.time())
-            screen.show(partial(watch_view.at_size, state, time.time()))
+            # Drawing costs more than anything else here.
+            if news or time.monotonic() - drawn_at >= INTERVAL_S:
+                drawn_at = time.monotonic()
+                screen.show(partial(watch_view.at_size, state, time.time()))
 
 
 def _with_note(view: Group, note: str) -> Group:

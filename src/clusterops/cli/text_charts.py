@@ -3,12 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Reversible, Sequence
 
-Points = Sequence[tuple[float, float]]
+Points = Reversible[tuple[float, float]]
 Values = Sequence[float | None]
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def since(points: Points, start: float) -> list[tuple[float, float]]:
+    """Points from a time on, and the last one before it; the others are not even looked at."""
+    found = []
+    for point in reversed(points):
+        found.append(point)
+        if point[0] <= start:
+            break
+    return found[::-1]
 
 
 def resample(
@@ -33,7 +43,7 @@ def resample(
     start = now - span_s
     groups: list[list[float]] = [[] for _ in range(cells)]
     last: tuple[float, float] | None = None
-    for at, value in points:
+    for at, value in since(points, start):
         if at <= start:
             last = (at, value)
         elif at <= now:

@@ -181,8 +181,7 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
         minutes = f"last {SPAN_S / 60:.0f} min"
         table.add_column(f"CPU, {minutes}", no_wrap=True, width=curves)
         table.add_column(f"Req/s, {minutes}", no_wrap=True, width=curves)
-    top = max((value for name in state.agent_rate for _, value in state.agent_rate[name]),
-              default=0.0)  # fmt: skip
+    top = max((_highest(points, now) for points in state.agent_rate.values()), default=0.0)
     for node, name, word, flight, rate in lines:
         row = [
             Text(name),
@@ -224,7 +223,7 @@ def _rank(node: Json, state: WatchState) -> tuple[int, int]:
 def _spark(points: Any, now: float, cells: int, top: float | None, colour: str) -> Text:
     from rich.text import Text
 
-    values = text_charts.resample(list(points), now, SPAN_S, cells)
+    values = text_charts.resample(points, now, SPAN_S, cells)
     return Text(text_charts.sparkline(values, top), style=colour)
 
 
@@ -251,7 +250,7 @@ def _figures(state: WatchState, curve: _Curve, now: float) -> str:
             words += f"   in flight {state.traffic['in_flight']}"
     elif curve.series == "p95":
         p50, p99 = (_number(_last(state, name, now)) for name in ("p50", "p99"))
-        words = f"p50 {p50}  p95 {_number(value)}  p99 {p99} ms"
+        words = f"p50 {p50}  p95 {_number(value)}  p99 {p99} ms" if value else "not known"
     elif curve.series == "serving":
         words += f" of {_number(_last(state, 'wanted', now))} wanted"
     limits = [
@@ -286,7 +285,11 @@ def _lines(state: WatchState, now: float, width: int) -> Table:
 
 def _of(state: WatchState, series: str, now: float) -> float:
     """The largest value that is shown of a series."""
-    return max((value for at, value in state.series[series] if at > now - SPAN_S), default=0.0)
+    return _highest(state.series[series], now)
+
+
+def _highest(points: text_charts.Points, now: float) -> float:
+    return max((value for _, value in text_charts.since(points, now - SPAN_S)), default=0.0)
 
 
 def _charts(state: WatchState, now: float, width: int, rows: int) -> list[RenderableType]:
@@ -311,7 +314,7 @@ def _chart(state: WatchState, curve: _Curve, now: float, cells: int, rows: int) 
     if curve.series == "serving":
         highest = max(highest, _of(state, "wanted", now))
     top = curve.top or text_charts.round_up(highest)
-    values = text_charts.resample(list(state.series[curve.series]), now, SPAN_S, cells)
+    values = text_charts.resample(state.series[curve.series], now, SPAN_S, cells)
     text = Text(curve.title, style="bold", no_wrap=True, overflow="ellipsis")
     text.append(f"  {_figures(state, curve, now)}\n", style="not bold")
     marks = {0: top, rows - 1: 0.0}
