@@ -140,6 +140,8 @@ def _watch_screen(first: Snapshot) -> None:
     from clusterops.cli.watch_state import WatchState
 
     state = WatchState(first.cluster, first.servers)
+    if first.scaler is not None:
+        state.apply("status", first.scaler, time.time())
     with Feeds(first.cluster) as feeds, Screen() as screen:
         drawn_at = 0.0
         while screen.key(REDRAW_S) not in screen.ENDS:
