@@ -27,7 +27,7 @@ from clusterops.state import State
 Json = dict[str, Any]
 
 #: Lines that wait to be shown. Beyond it nodes wait, not memory.
-WAITING_MAX = 5000
+WAITING_MAX = 2000
 AGAIN_S = 3.0
 _END_S = 2.0
 _COLLECTOR = ("clusterops.on_node.log_sources", "clusterops.on_node.log_collector")

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 #: Lines that are held back until older ones of other nodes can no longer come, in seconds.
 HOLD_S = 0.4
-HELD_MAX = 10_000
+HELD_MAX = 5000
 #: Told apart on light and on dark terminals; the control node has the first one.
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red", "bright_cyan",
            "bright_green", "bright_magenta", "bright_yellow", "bright_blue")  # fmt: skip

@@ -132,6 +132,10 @@ def logs(
         return _show(None, wish, [], lines, follow=follow, as_json=as_json, host=True)
     manager = clients.server_manager()
     servers, cluster = manager.servers(), manager.cluster()
+    if not servers:
+        raise NotRunningError(
+            "The cluster is not running: it has no machines.", remedy=clients.START
+        )
     only = _only(servers, target if chosen is None else None, node or [])
     query = query_of(chosen, [_ALIASES.get(name, name) for name in service or []])
     serving: set[str] = set()
@@ -322,7 +326,9 @@ class Stream:
         """The last entries of all nodes, once all of them have told theirs."""
         ready: set[str] = set()
         ends = self._clock() + (_READY_S if self._follow else _ALL_S)
-        while self._clock() < ends and not asked.ended and not ready >= set(asked.nodes):
+        while self._clock() < ends and not asked.ended:
+            if ready | set(asked.failures) >= set(asked.nodes):
+                break
             for line in asked.lines(0.2):
                 if log_view.is_ready(line.text):
                     ready.add(line.node)

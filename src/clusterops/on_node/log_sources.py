@@ -113,7 +113,7 @@ def entry_of(at: float, service: str, source: str, text: str, level: str) -> Jso
     """The entry of a text. JSON is taken apart; a level that the text begins with is its own."""
     entry: Json = {"at": at, "service": service, "source": source, "level": level}
     message, fields = text[:MESSAGE_MAX], None
-    if text.startswith("{"):
+    if text.startswith("{") and len(text) <= MESSAGE_MAX:
         try:
             fields = json.loads(text)
         except ValueError:

@@ -273,3 +273,23 @@ def test_json_is_one_object_a_line(
         "at": "1970-01-01T00:00:01.500000Z", "node": "agent-1", "service": "docker",
         "source": "docker.service", "level": "info", "message": "one\ttwo",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit"),
+    [([], 10), (["agent-1"], 10), (["--all"], None), (["app"], None), (["--service", "app"], None),
+     (["--grep", "x"], None), (["--json"], None)],
+)  # fmt: skip
+def test_who_writes_much_is_cut_unless_that_is_what_is_asked_for(
+    manager: Any, scaler: Any, nodes: type[FakeFleet], arguments: list[str], limit: int | None
+) -> None:
+    main(["logs", *arguments])
+    assert {query.get("per_second") for query in asked(nodes)} == {limit}
+
+
+def test_a_cluster_without_machines_is_not_running(
+    manager: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manager.list = []
+    assert main(["logs"]) == 3
+    assert "it has no machines" in capsys.readouterr().err

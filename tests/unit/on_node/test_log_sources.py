@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from clusterops.on_node.log_sources import (
+    Limiter,
     containers,
     from_container,
     from_file,
@@ -192,3 +193,63 @@ def test_containers_are_known_by_the_services_of_their_composition(tmp_path: Pat
     (tmp_path / "torn" / "config.v2.json").write_text("{")
     found = containers(tmp_path)
     assert sorted(found.values()) == [("app/api", "fib-one"), ("app/fib-two", "fib-two")]
+
+
+def entry(at: float, level: str = "info", service: str = "app/api") -> dict[str, Any]:
+    return {**ENTRY, "at": at, "level": level, "service": service}
+
+
+def test_a_service_that_writes_much_is_cut_in_each_second_and_that_is_said() -> None:
+    few = Limiter(2)
+    shown = [line for at in (10.1, 10.2, 10.3, 10.4) for line in few.take(entry(at))]
+    assert [line["at"] for line in shown] == [10.1, 10.2]
+    note, next_one = few.take(entry(11.0))
+    assert note["message"] == "2 more lines of app/api in this second"
+    assert note["note"] is True
+    assert 10.4 < note["at"] < 11.0
+    assert next_one["at"] == 11.0
+
+
+def test_what_is_bad_and_what_others_write_is_never_cut() -> None:
+    few = Limiter(1)
+    entries = [entry(10.1), entry(10.2, "err"), entry(10.3, "warning"), entry(10.4, service="x")]
+    assert [line for each in entries for line in few.take(each)] == entries
+    assert list(few.over(12.0)) == []
+
+
+def test_what_was_cut_last_is_said_although_nothing_follows() -> None:
+    few = Limiter(1)
+    for at in (10.1, 10.2, 10.3):
+        list(few.take(entry(at)))
+    assert list(few.over(10.9)) == []
+    assert [note["message"] for note in few.over(11.0)] == [
+        "2 more lines of app/api in this second"
+    ]
+    assert list(few.over(12.0)) == []
+
+
+def test_without_a_limit_nothing_is_cut() -> None:
+    few = Limiter(0)
+    entries = [entry(10.0 + number / 1000) for number in range(500)]
+    assert [line for each in entries for line in few.take(each)] == entries
+
+
+def test_very_long_lines_are_cut_and_not_taken_apart() -> None:
+    text = json.dumps({"message": "x", "more": "y" * 20_000})
+    parsed = from_journal(journal(MESSAGE=text, SYSLOG_IDENTIFIER="x"))
+    assert parsed is not None
+    assert "fields" not in parsed[0]
+    assert len(parsed[0]["message"]) == 16_384
+
+
+@pytest.mark.parametrize(
+    ("unit", "program", "service"),
+    [("ssh.service", "sshd", "ssh"), ("ssh.service", "sshd-session", "ssh"),
+     ("ssh.service", "backup", "backup"), ("cron.service", "CRON", "CRON")],
+)  # fmt: skip
+def test_a_program_that_somebody_started_through_ssh_has_its_own_name(
+    unit: str, program: str, service: str
+) -> None:
+    parsed = from_journal(journal(MESSAGE="x", _SYSTEMD_UNIT=unit, SYSLOG_IDENTIFIER=program))
+    assert parsed is not None
+    assert parsed[0]["service"] == service
