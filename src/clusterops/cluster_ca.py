@@ -130,6 +130,29 @@ def names_of(certificate: x509.Certificate) -> list[str]:
     return sorted(str(name.value) for name in names)
 
 
+class Expiries:
+    """When each certificate of the cluster ends; files are read again when they have changed."""
+
+    def __init__(self, state: State) -> None:
+        self._folder = state.tls_dir
+        self._known: dict[Path, tuple[int, float]] = {}
+
+    def __call__(self) -> dict[str, float]:
+        """Name of the certificate's file without its ending -> Unix time. One that cannot be read
+        has ended: 0.
+        """
+        return {path.stem: self._of(path) for path in sorted(self._folder.glob("*.crt"))}
+
+    def _of(self, path: Path) -> float:
+        try:
+            changed = path.stat().st_mtime_ns
+            if path not in self._known or self._known[path][0] != changed:
+                self._known[path] = (changed, _load(path).not_valid_after_utc.timestamp())
+            return self._known[path][1]
+        except (OSError, ClusterOpsError):
+            return 0.0
+
+
 def _signed(
     name: str,
     wanted: list[str],

@@ -83,6 +83,9 @@ class Manifest(_Strict):
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
     health_path: UrlPath = "/health"
     ready_path: UrlPath = "/ready"
+    metrics_path: UrlPath | None = Field(
+        None, description="Where it tells Prometheus its own metrics; leave out for none."
+    )
     migration_service: str | None = Field(None, pattern=r"^[a-zA-Z0-9][\w-]*$")
     checks: RelativePath | None = Field(
         None,

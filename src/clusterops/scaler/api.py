@@ -25,6 +25,7 @@ from clusterops.http_api.guard import error as _error
 from clusterops.scaler import host_jobs, schemas
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.ledger import HeldError
+from clusterops.scaler.model import Agent
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import ALWAYS, Span
 
@@ -295,16 +296,27 @@ def describe(controller: Controller) -> Json:
 
 
 def targets(controller: Controller) -> list[Json]:
-    """Running agents for Prometheus' http_sd; the last known ones while nobody can tell."""
+    """Running agents and the application on those in the pool, for Prometheus' http_sd; the last
+    known ones while nobody can tell.
+    """
     seen = controller.last_known
-    return [
-        {
-            "targets": [f"{agent.address}:{controller.settings.metrics_port}"],
-            "labels": {"node": agent.name, "__metrics_path__": "/metrics"},
-        }
-        for agent in (seen.agents if seen else ())
-        if agent.state == "running" and agent.address
-    ]
+    if seen is None:
+        return []
+    found: list[Json] = []
+
+    def add(job: str, agent: Agent, address: str, path: str) -> None:
+        labels = {"job": job, "node": agent.name, "__metrics_path__": path}
+        found.append({"targets": [address], "labels": labels})
+
+    port, application = controller.settings.metrics_port, seen.application
+    for agent in seen.agents:
+        if agent.state != "running":
+            continue
+        if agent.address:
+            add("agents", agent, f"{agent.address}:{port}", "/metrics")
+        if application and application.metrics_path and agent.in_pool and agent.pool_address:
+            add("application", agent, agent.pool_address, application.metrics_path)
+    return found
 
 
 def _write_down(controller: Controller, entry: Entry) -> None:

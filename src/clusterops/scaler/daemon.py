@@ -32,7 +32,7 @@ from clusterops.scaler.record import alarms_of, failure_text, tick_record
 from clusterops.scaler.runs import Run, Runs
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import Store
-from clusterops.scaler.troubles import after_failure, after_success
+from clusterops.scaler.troubles import after_failure, after_success, quarantined
 
 _LOG = logging.getLogger(__name__)
 _PRUNE_EVERY_S = 600.0
@@ -55,7 +55,7 @@ class Controller:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self.exporter = Exporter()
+        self.exporter = Exporter(settings.state_dir)
         self.exporter.limits(settings.agents_min, settings.agents_max)
         self._eyes = eyes
         self._policy = policy
@@ -192,6 +192,7 @@ class Controller:
         if decision.desired != state.desired:
             # Written before anything is done: a restart goes on towards the same number.
             self.ledger.remember(desired=decision.desired, last_scaling_at=now)
+            self.exporter.decided(decision.direction)
             self.ledger.event(
                 "decision",
                 f"from {state.desired} to {decision.desired}: {decision.reason}",
@@ -205,7 +206,9 @@ class Controller:
         await self._restore(next_plan.restores, seen)
         self._begin(() if before.ejects else next_plan.actions, busy)
         self.exporter.desired.set(self._state().desired)
-        self.exporter.tick(seen, time.monotonic() - began, self.mode, len(self.alarms))
+        state_now, rules = self._state(), self.settings.rules
+        set_aside = [name for name in state_now.troubles if quarantined(state_now, name, now, rules)]
+        self.exporter.tick(seen, time.monotonic() - began, self.mode, self.alarms, set_aside)
         record = tick_record(seen, decision, next_plan, state, acting=acting, safety_stop=stop)
         self._write_down(now, record)
 

@@ -49,4 +49,7 @@ def parse_deployment(document: Any) -> Application:
         raise ValueError(f"application.port is {port!r}")
     if not isinstance(path, str) or not path.startswith("/"):
         raise ValueError(f"application.ready_path is {path!r}")
-    return Application(str(application["name"]), str(document["release"]), port, path)
+    metrics = application.get("metrics_path")
+    if metrics is not None and not (isinstance(metrics, str) and metrics.startswith("/")):
+        raise ValueError(f"application.metrics_path is {metrics!r}")
+    return Application(str(application["name"]), str(document["release"]), port, path, metrics)

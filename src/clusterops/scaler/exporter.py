@@ -3,17 +3,37 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from clusterops.scaler.model import ActionResult, Observation
 
 MODES = ("auto", "held", "paused")
+DIRECTIONS = ("up", "down")
+
+# One more series for each counter, that nobody asks for. (The library left this untyped.)
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Exporter:
     """One registry per daemon; methods are called by the control loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """
+        Args:
+            folder: what its file system has left is told: the control node's disk.
+        """
+        self._folder = folder
         self._registry = CollectorRegistry()
         p = "clusterops_scaler_"
         r = self._registry
@@ -33,7 +53,25 @@ class Exporter:
             p + "reachable", "Whether a part answered the last time (1 or 0)", ["part"], registry=r
         )
         self._mode = Gauge(p + "mode", "1 for the mode in force", ["mode"], registry=r)
-        self._alarms = Gauge(p + "alarms", "Alarms that are raised", registry=r)
+        self._alarm = Gauge(p + "alarm", "1 for each alarm that is raised", ["alarm"], registry=r)
+        self._quarantined = Gauge(
+            p + "agent_quarantined", "1 for each agent that is set aside", ["agent"], registry=r
+        )
+        self._decisions = Counter(
+            p + "decisions", "Changes of how many agents are wanted", ["direction"], registry=r
+        )
+        for direction in DIRECTIONS:
+            self._decisions.labels(direction)
+        self._last_tick = Gauge(
+            p + "last_tick_timestamp_seconds", "Unix time of the last whole tick", registry=r
+        )
+        disk = "of the file system of the control node, in bytes"
+        self._disk_size = Gauge(
+            "node_filesystem_size_bytes", f"Size {disk}.", ["mountpoint"], registry=r
+        )
+        self._disk_free = Gauge(
+            "node_filesystem_avail_bytes", f"What is left {disk}.", ["mountpoint"], registry=r
+        )
         self._tick = Histogram(
             p + "tick_duration_seconds",
             "Duration of one look, decision and plan",
@@ -55,8 +93,16 @@ class Exporter:
         self._min.set(low)
         self._max.set(high)
 
-    def tick(self, seen: Observation, seconds: float, mode: str, alarms: int) -> None:
+    def tick(
+        self,
+        seen: Observation,
+        seconds: float,
+        mode: str,
+        alarms: Collection[str] = (),
+        quarantined: Collection[str] = (),
+    ) -> None:
         self._tick.observe(seconds)
+        self._last_tick.set(seen.at)
         serving = seen.in_service
         self._agents.labels("in_service").set(len(serving))
         self._agents.labels("draining").set(sum(a.pool == "draining" for a in seen.agents))
@@ -71,7 +117,13 @@ class Exporter:
         self._reachable.labels("load_balancer").set(int(seen.pool_known))
         for name in MODES:
             self._mode.labels(name).set(int(name == mode))
-        self._alarms.set(alarms)
+        for gauge, names in ((self._alarm, alarms), (self._quarantined, quarantined)):
+            gauge.clear()
+            for name in names:
+                gauge.labels(name).set(1)
+
+    def decided(self, direction: str) -> None:
+        self._decisions.labels(direction).inc()
 
     def action(self, kind: str, result: ActionResult) -> None:
         self._actions.labels(kind, "ok" if result.ok else "failed").inc()
@@ -84,4 +136,8 @@ class Exporter:
         self._errors.inc()
 
     def render(self) -> bytes:
+        if self._folder is not None:
+            disk = os.statvfs(self._folder)
+            self._disk_size.labels("/").set(disk.f_blocks * disk.f_frsize)
+            self._disk_free.labels("/").set(disk.f_bavail * disk.f_frsize)
         return generate_latest(self._registry)

@@ -64,6 +64,7 @@ class Application:
     release: str
     port: int
     ready_path: str
+    metrics_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

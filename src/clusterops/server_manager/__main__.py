@@ -96,6 +96,7 @@ def _serve(source: ConfigSource, state: State) -> None:
         jobs=jobs,
         names=frozenset({host_address}),
         telemetry=telemetry,
+        expiries=cluster_ca.Expiries(state),
         config_problem=lambda: source.problem,
     )
     state.write_endpoint(f"http://{LOOPBACK}:{port}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -54,6 +54,7 @@ def create_app(
     jobs: Jobs,
     names: frozenset[str] = frozenset(),
     telemetry: Telemetry | None = None,
+    expiries: Callable[[], Mapping[str, float]] = dict,
     config_problem: Callable[[], str | None] = lambda: None,
 ) -> FastAPI:
     """The ASGI application.
@@ -62,6 +63,7 @@ def create_app(
         known: the tokens that are right.
         jobs: what runs on the host for people who are elsewhere.
         names: what callers call this service, apart from its addresses and localhost.
+        expiries: when each of the cluster's certificates ends, Unix time.
         config_problem: why the cluster.yml on disk is not the one in force, or None.
     """
     telemetry = telemetry or Telemetry()
@@ -104,7 +106,7 @@ def create_app(
             servers = await service.list()
         except ClusterOpsError:
             servers = None
-        return Response(telemetry.render(servers), media_type=CONTENT_TYPE)
+        return Response(telemetry.render(servers, expiries()), media_type=CONTENT_TYPE)
 
     @app.get("/api/v1/cluster", response_model=schemas.ClusterBody)
     async def cluster() -> dict[str, Any]:

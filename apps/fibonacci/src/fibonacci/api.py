@@ -31,7 +31,7 @@ from fibonacci.errors import (
     StoreUnavailableError,
 )
 from fibonacci.numbers import parse_index
-from fibonacci.observed import HttpMetrics, Observed
+from fibonacci.observed import HttpMetrics, JobMetrics, Observed
 from fibonacci.queue import Queue
 from fibonacci.store import Store
 
@@ -65,6 +65,7 @@ class Api:
         self._depth = Gauge(
             "fibonacci_queue_jobs", "Jobs in Redis by place.", ("place",), registry=registry
         )
+        self._jobs = JobMetrics(registry)
         pending = Gauge(
             "fibonacci_counts_pending", "Requests not yet in the database.", registry=registry
         )
@@ -116,8 +117,10 @@ class Api:
             async with asyncio.timeout(0.5):
                 for place, jobs in (await self._services.queue.depths()).items():
                     self._depth.labels(place).set(jobs)
+                self._jobs.done = await self._services.queue.done()
         except (QueueUnavailableError, TimeoutError):
             self._depth.clear()  # no sample is better than an old one
+            self._jobs.done = None
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 

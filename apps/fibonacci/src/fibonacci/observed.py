@@ -5,8 +5,11 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,6 +46,25 @@ class HttpMetrics:
         known = method if method in ("GET", "HEAD", "POST") else "other"
         self.requests.labels(known, route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
+
+
+class JobMetrics(Collector):
+    """The jobs that the workers of all nodes have computed: every node tells the same."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.done: tuple[int, float] | None = None
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Nothing while Redis does not tell."""
+        if self.done is not None:
+            count, seconds = self.done
+            yield SummaryMetricFamily(
+                "fibonacci_job_duration_seconds",
+                "Time that computed jobs took; the same on every node.",
+                count_value=count,
+                sum_value=seconds,
+            )
 
 
 class Observed:

@@ -28,11 +28,11 @@ _DEADLINE_S = 2.0
 # The braces are a hash tag: all keys in one slot, as scripts need it on a Redis cluster.
 _KEYS = tuple(
     "{fibonacci}:" + name
-    for name in ("values", "waiting", "running", "delayed", "dead", "owners", "attempts", "wake")
+    for name in ("values", "waiting", "running", "delayed", "dead", "owners", "attempts", "wake", "done")
 )
 _HEAD = """
 local values, waiting, running, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local dead, owners, attempts, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local dead, owners, attempts, wake, done = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local CALCULATING, MAX_ATTEMPTS = '$CALC', $MAX
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -94,6 +94,8 @@ redis.call('ZREM', running, ARGV[1])
 redis.call('ZREM', delayed, ARGV[1])
 redis.call('HDEL', owners, ARGV[1])
 redis.call('HDEL', attempts, ARGV[1])
+redis.call('HINCRBY', done, 'jobs', 1)
+redis.call('HINCRBYFLOAT', done, 'seconds', ARGV[4])
 return 1
 """
 
@@ -137,6 +139,9 @@ class Queue(Protocol):
 
     async def depths(self) -> dict[str, int]:
         """Return how many jobs are in each place."""
+
+    async def done(self) -> tuple[int, float]:
+        """Return how many jobs were computed, on all nodes, and the seconds that took."""
 
 
 class RedisQueue:
@@ -192,6 +197,12 @@ class RedisQueue:
         answers = await self._bounded(pipeline.execute())
         return dict(zip(("waiting", "running", "delayed", "dead"), answers, strict=True))
 
+    async def done(self) -> tuple[int, float]:
+        """Return how many jobs were computed, on all nodes, and the seconds that took."""
+        answer = self._redis.hmget(_KEYS[8], ["jobs", "seconds"])
+        jobs, seconds = await self._bounded(cast("Awaitable[Any]", answer))
+        return int(jobs or 0), float(seconds or 0)
+
     async def seed(self, values: dict[int, int]) -> None:
         """Store values that need no job."""
         items = [str(each) for pair in values.items() for each in pair]
@@ -212,9 +223,10 @@ class RedisQueue:
         """Extend the lease; False if the job is no longer ours."""
         return bool(await self._bounded(self._renew(_KEYS, [job.index, job.token, self._lease_ms])))
 
-    async def complete(self, job: Job, value: int) -> None:
-        """Store the value and forget the job."""
-        await self._bounded(self._complete(_KEYS, [job.index, job.token, value]))
+    async def complete(self, job: Job, value: int, seconds: float) -> None:
+        """Store the value, count the job and forget it."""
+        arguments = [job.index, job.token, value, f"{seconds:.6f}"]
+        await self._bounded(self._complete(_KEYS, arguments))
 
     async def fail(self, job: Job, reason: str, backoff_ms: int) -> str:
         """Give a job back: ``delayed``, ``dead`` after the last attempt, or ``not_owned``."""

@@ -91,8 +91,9 @@ class Worker:
             return
         finally:
             renewal.cancel()
-        await self._queue.complete(job, value)
-        milliseconds = round((time.monotonic() - started) * 1000, 1)
+        seconds = time.monotonic() - started
+        await self._queue.complete(job, value, seconds)
+        milliseconds = round(seconds * 1000, 1)
         _log.info("job done", extra={"fields": {**_fields(job), "duration_ms": milliseconds}})
 
     async def _keep(self, job: Job) -> None:

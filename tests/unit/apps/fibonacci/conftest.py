@@ -73,6 +73,10 @@ class FakeQueue:
         self.values[index] = CALCULATING
         return True
 
+    async def done(self) -> tuple[int, float]:
+        self._answer()
+        return 3, 1.5
+
     async def depths(self) -> dict[str, int]:
         self._answer()
         return {"waiting": len(self.values)}

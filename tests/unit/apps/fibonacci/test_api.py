@@ -180,5 +180,8 @@ async def test_metrics_count_by_route_not_by_path(client: httpx.AsyncClient, que
     assert 'route="unmatched"' in text
     assert "somewhere" not in text
     assert 'fibonacci_queue_jobs{place="waiting"} 2.0' in text
+    assert "fibonacci_job_duration_seconds_count 3.0" in text
+    assert "fibonacci_job_duration_seconds_sum 1.5" in text
     queue.down = True
-    assert "fibonacci_queue_jobs{" not in (await client.get("/metrics")).text
+    text = (await client.get("/metrics")).text
+    assert "fibonacci_queue_jobs{" not in text and "fibonacci_job" not in text

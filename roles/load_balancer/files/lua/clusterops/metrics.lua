@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Counters of all workers, shown in Prometheus' text format.
 
+local latencies = require "clusterops.latencies"
 local memory = require "clusterops.memory"
 local pool = require "clusterops.pool"
 
@@ -26,10 +27,12 @@ function _M.request(agent, status)
     end
     local class = floor(status / 100)
     classes[class] = (classes[class] or 0) + 1
+    latencies.observe(agent, status)
 end
 
 -- Add what this worker counted to what all have; every second and when the worker ends.
 function _M.flush()
+    latencies.flush()
     for agent, classes in pairs(requests) do
         for class, count in pairs(classes) do
             if count > 0 then
@@ -80,6 +83,19 @@ local function gauge(lines, name, help, value_of)
     end
 end
 
+-- How many agents there are in each state; told for none as well.
+local function states(lines)
+    local count = { in_service = 0, draining = 0 }
+    for _, agent in ipairs(pool.list()) do
+        count[agent.state] = (count[agent.state] or 0) + 1
+    end
+    lines[#lines + 1] = "# HELP " .. PREFIX .. "agents Agents of the pool by state."
+    lines[#lines + 1] = "# TYPE " .. PREFIX .. "agents gauge"
+    for _, state in ipairs({ "draining", "in_service" }) do
+        lines[#lines + 1] = string.format('%sagents{state="%s"} %d', PREFIX, state, count[state])
+    end
+end
+
 local function is(reason)
     return function(agent)
         return agent.passed_over == reason and 1 or 0
@@ -100,6 +116,8 @@ function _M.text()
     counter(lines, keys, "h", "health_checks_total",
         "Health checks of an agent; a late one counts for nothing while it answers clients.",
         "verdict")
+    latencies.lines(lines, keys)
+    states(lines)
     gauge(lines, "in_flight_requests", "Requests an agent is working on.",
         function(agent) return agent.in_flight end)
     gauge(lines, "in_service", "1 while an agent gets new requests.",
