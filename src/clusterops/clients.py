@@ -102,6 +102,20 @@ class JsonClient:
         return data
 
 
+def alerts(cluster: dict[str, Any]) -> tuple[str, ...]:
+    """The alerts that fire, one line each; none where Prometheus does not answer."""
+    url = host_url(cluster.get("config") or {}, "port_prometheus", 9090)
+    try:
+        answer = JsonClient(url, "Prometheus", timeout_s=1.0).request("GET", "/api/v1/alerts")
+        return tuple(
+            f"{alert['labels']['alertname']}: {alert['annotations'].get('summary', '')}"
+            for alert in answer["data"]["alerts"]
+            if alert["state"] == "firing"
+        )
+    except (ClusterOpsError, KeyError, TypeError, AttributeError):
+        return ()
+
+
 class ServerManagerClient(JsonClient):
     """The machines of one cluster."""
 

@@ -26,7 +26,8 @@ LEAST_INDEX = 80
 SERVICES = {
     "control": (
         "clusterops-firewall", "clusterops-scaler", "docker-registry", "nginx",
-        "postgresql@17-main", "prometheus", "redis-server",
+        "postgresql@17-main", "prometheus", "prometheus-postgres-exporter",
+        "prometheus-redis-exporter", "redis-server",
     ),
     "agent": ("clusterops-firewall", "clusterops-metrics-api"),
 }  # fmt: skip

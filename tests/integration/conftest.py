@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +56,30 @@ def base_image(engine: Any) -> str:
     """Debian as the cluster's own images start from it."""
     with one_at_a_time("base"):
         return ensure_test_base(engine)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' own checker: out of the distribution's package, which is not installed, because
+    that would start a Prometheus on this machine.
+    """
+    found = shutil.which("promtool")
+    if found:
+        return found
+    folder = ROOT / ".cache" / "promtool"
+    program = folder / "usr/bin/promtool"
+    with one_at_a_time("promtool"):
+        if not program.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            for command in (["apt-get", "update", "-q"], ["apt-get", "download", "prometheus"]):
+                subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            package = next(folder.glob("prometheus_*.deb"))
+            subprocess.run(["dpkg-deb", "--extract", package, folder / "all"], check=True)
+            program.parent.mkdir(parents=True, exist_ok=True)
+            (folder / "all/usr/bin/promtool").replace(program)
+            shutil.rmtree(folder / "all")
+            package.unlink()
+    return str(program)
 
 
 @pytest.fixture(scope="session")

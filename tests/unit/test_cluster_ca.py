@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,3 +82,20 @@ def test_the_command_tells_where_it_is(state: State, capsys: pytest.CaptureFixtu
     told = json.loads(capsys.readouterr().out)
     assert told["changed"] is True
     assert Path(told["key"]).read_text().startswith("-----BEGIN PRIVATE KEY-----")
+
+
+def test_it_is_told_when_certificates_end(state: State) -> None:
+    expiries = cluster_ca.Expiries(state)
+    assert expiries() == {}
+    issued = cluster_ca.issue(state, "control-1", [])
+    known = expiries()
+    days = {name: (ends - datetime.now(UTC).timestamp()) / 86400 for name, ends in known.items()}
+    assert round(days.pop("ca")) == cluster_ca.AUTHORITY_DAYS
+    assert round(days.pop("control-1")) == cluster_ca.CERTIFICATE_DAYS
+    assert days == {}
+    # One that cannot be read counts as one that has ended; one that is gone is gone.
+    issued.certificate.write_text("damaged")
+    os.utime(issued.certificate, (1, 1))
+    assert expiries()["control-1"] == 0
+    issued.certificate.unlink()
+    assert set(expiries()) == {"ca"}

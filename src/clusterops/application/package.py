@@ -158,7 +158,14 @@ def describe(
 def _application(manifest: Manifest) -> dict[str, Any]:
     return {
         key: getattr(manifest, key)
-        for key in ("name", "port", "health_path", "ready_path", "metrics_path", "migration_service")
+        for key in (
+            "name",
+            "port",
+            "health_path",
+            "ready_path",
+            "metrics_path",
+            "migration_service",
+        )
     }
 
 

@@ -26,12 +26,15 @@ class _Scaler(Protocol):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Raw answers. ``scaler`` is None when it does not answer; ``scaler_error`` says why."""
+    """Raw answers. ``scaler`` is None when it does not answer; ``scaler_error`` says why.
+    ``alerts`` are those of Prometheus that fire, one line each.
+    """
 
     cluster: Json
     servers: list[Json]
     scaler: Json | None
     scaler_error: str | None = None
+    alerts: tuple[str, ...] = ()
 
 
 def take(server_manager: _ServerManager, scaler: _Scaler, cluster: Json) -> Snapshot:

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,6 +66,7 @@ def status(
         output.print_json(compose(first))
     else:
         console = output.console()
+        first = replace(first, alerts=clients.alerts(cluster))
         console.print(render(first, width=console.width))
 
 
@@ -275,6 +277,7 @@ def _facts(snapshot: Snapshot, document: dict[str, Any]) -> list[tuple[str, str]
     facts.append(("Load balancer", str(document["load_balancer"]["url"])))
     facts.append(("Dashboard", clients.host_url(config, "port_dashboard", 9000)))
     facts.append(("Prometheus", clients.host_url(config, "port_prometheus", 9090)))
+    facts += [("Alert", text) for text in snapshot.alerts]
     return facts
 
 

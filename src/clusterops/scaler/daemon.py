@@ -207,7 +207,9 @@ class Controller:
         self._begin(() if before.ejects else next_plan.actions, busy)
         self.exporter.desired.set(self._state().desired)
         state_now, rules = self._state(), self.settings.rules
-        set_aside = [name for name in state_now.troubles if quarantined(state_now, name, now, rules)]
+        set_aside = [
+            name for name in state_now.troubles if quarantined(state_now, name, now, rules)
+        ]
         self.exporter.tick(seen, time.monotonic() - began, self.mode, self.alarms, set_aside)
         record = tick_record(seen, decision, next_plan, state, acting=acting, safety_stop=stop)
         self._write_down(now, record)

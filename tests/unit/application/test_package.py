@@ -112,6 +112,7 @@ def test_the_description_has_what_the_playbooks_need(app: Path, tmp_path: Path) 
         "port": 5000,
         "health_path": "/health",
         "ready_path": "/ready",
+        "metrics_path": None,
         "migration_service": None,
     }
     assert answer["compose"] == (app / "compose.yml").read_text()

@@ -139,4 +139,5 @@ def manager(state: State, monkeypatch: pytest.MonkeyPatch) -> FakeServerManager:
 def scaler(monkeypatch: pytest.MonkeyPatch) -> FakeScaler:
     fake = FakeScaler()
     monkeypatch.setattr(clients, "scaler", lambda *_, **__: fake)
+    monkeypatch.setattr(clients, "alerts", lambda _cluster: ())
     return fake

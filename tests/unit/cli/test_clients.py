@@ -118,3 +118,21 @@ def test_a_hold_is_released_by_its_holder(wire: Any) -> None:
     client.release("up")
     assert json.loads(wire.asked[0][2]) == {"holder": "up", "ttl_s": 120}
     assert wire.asked[1][:2] == ("DELETE", "/api/v1/hold?holder=up")
+
+
+def test_alerts_that_fire_are_one_line_each(wire: Any) -> None:
+    def alert(name: str, state: str) -> dict[str, Any]:
+        notes = {"summary": f"do what {name} says"}
+        return {"labels": {"alertname": name}, "state": state, "annotations": notes}
+
+    found = [alert("DiskNearlyFull", "firing"), alert("HighLatency", "pending")]
+    wire.text = json.dumps({"data": {"alerts": found}})
+    cluster = {"config": {"port_prometheus": 19090}}
+    assert clients.alerts(cluster) == ("DiskNearlyFull: do what DiskNearlyFull says",)
+    assert wire.asked[0][:2] == ("GET", "/api/v1/alerts")
+    # Whoever only wants to see the nodes is not stopped by a Prometheus that is away or strange.
+    for text in ("[]", "<html>", '{"data": null}'):
+        wire.text = text
+        assert clients.alerts(cluster) == ()
+    wire.error = ConnectionRefusedError(111, "Connection refused")
+    assert clients.alerts({}) == ()

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from clusterops import clients
 from clusterops.cli import app, main, output, status
 from clusterops.cli.snapshot import Snapshot, compose, take
 from clusterops.errors import NotRunningError
@@ -55,6 +56,15 @@ def test_json_has_exactly_the_fields_of_the_contract(manager: Any, scaler: Any) 
     assert document["load_balancer"]["url"] == "http://127.0.0.1:8080"
     assert document["load_balancer"]["upstreams"][0]["in_flight"] == 3
     assert document["application"] == {"name": "fibonacci", "release": "r1", "healthy": True}
+
+
+def test_alerts_that_fire_are_told(
+    manager: Any, scaler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Alert" not in CliRunner().invoke(app, ["status"]).output
+    monkeypatch.setattr(clients, "alerts", lambda _cluster: ("DiskNearlyFull: make room",))
+    said = CliRunner().invoke(app, ["status"]).output
+    assert re.search(r"Alert +DiskNearlyFull: make room", said)
 
 
 def test_a_silent_scaler_is_said_and_the_nodes_are_still_shown(manager: Any, scaler: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from clusterops.http_api.access import digest
 from clusterops.scaler.api import make_app
 from clusterops.scaler.daemon import Controller
+from clusterops.scaler.model import Trouble
 from clusterops.scaler.policies.threshold import ThresholdPolicy
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import Store
@@ -119,13 +122,52 @@ async def test_reading_needs_no_token(client: httpx.AsyncClient) -> None:
     events = (await client.get("/api/v1/events?limit=1")).json()["events"]
     assert len(events) == 1 and events[0]["at"].endswith("Z")
     assert len((await client.get("/api/v1/ticks")).json()["ticks"]) == 1
-    assert (await client.get("/api/v1/prometheus-targets")).json() == [
-        {
-            "targets": [f"10.0.0.10{n}:5100"],
-            "labels": {"node": f"agent-{n}", "__metrics_path__": "/metrics"},
-        }
-        for n in (1, 2)
-    ]
+
+
+async def test_prometheus_is_told_agents_and_the_application_on_those_in_the_pool(
+    client: httpx.AsyncClient, controller: Controller
+) -> None:
+    def target(job: str, n: int, port: int, path: str = "/metrics") -> dict[str, Any]:
+        labels = {"job": job, "node": f"agent-{n}", "__metrics_path__": path}
+        return {"targets": [f"10.0.0.10{n}:{port}"], "labels": labels}
+
+    path = "/api/v1/prometheus-targets"
+    # agent-2 is draining, and still asked; agent-3 is off.
+    assert (await client.get(path)).json() == [target("agents", n, 5100) for n in (1, 2)]
+    seen = controller.last_known
+    assert seen and seen.application
+    application = replace(seen.application, metrics_path="/own")
+    one, two, *others = seen.agents
+    controller.last_known = replace(
+        seen, application=application, agents=(one, replace(two, pool=None), *others)
+    )
+    assert (await client.get(path)).json() == [
+        target("agents", 1, 5100), target("application", 1, 5000, "/own"), target("agents", 2, 5100)
+    ]  # fmt: skip
+    controller.last_known = None
+    assert (await client.get(path)).json() == []
+
+
+async def test_metrics_tell_what_an_alert_needs(
+    client: httpx.AsyncClient, controller: Controller
+) -> None:
+    aside = Trouble(failures=3, quarantined_until=controller._clock() + 60)
+    controller.ledger.set_trouble("agent-4", aside)
+    controller.ledger.release()
+    controller.ledger.set_desired(1, 300)
+    await controller.tick()
+    await controller.close()
+    text = (await client.get("/metrics")).text
+    assert 'clusterops_scaler_agent_quarantined{agent="agent-4"} 1.0' in text
+    assert 'clusterops_scaler_decisions_total{direction="up"} 0.0' in text
+    assert "_created" not in text
+    size = re.search(r'node_filesystem_size_bytes{mountpoint="/"} (\S+)', text)
+    assert size and float(size[1]) > 0
+    at = re.search(r"(?m)^clusterops_scaler_last_tick_timestamp_seconds (\S+)", text)
+    assert at and float(at[1]) == controller._clock()
+    controller.ledger.set_trouble("agent-4", Trouble())
+    await controller.tick()
+    assert "agent_quarantined{" not in (await client.get("/metrics")).text
 
 
 @pytest.mark.parametrize(

@@ -94,10 +94,15 @@ def test_the_deployment_document_is_read_again_when_it_changes(tmp_path: Path) -
     path.write_text(json.dumps(document))
     first = reader.read()
     assert first and (first.release, first.ready_path) == ("r1", "/r")
+    assert first.metrics_path is None
     path.write_text(json.dumps({**document, "release": "r2"}))
     os.utime(path, (1, 1))
     second = reader.read()
     assert second and second.release == "r2"
+    application = {**document["application"], "metrics_path": "/m"}  # type: ignore[dict-item]
+    path.write_text(json.dumps({**document, "application": application}))
+    third = reader.read()
+    assert third and third.metrics_path == "/m"
     path.write_text("{")
     with pytest.raises(ProbeError, match="no deployment document"):
         reader.read()

@@ -94,6 +94,7 @@ class Fixture:
             jobs=self.jobs,
             names=frozenset({"server-manager"}),
             telemetry=self.telemetry,
+            expiries=lambda: {"ca": 2e9},
             config_problem=lambda: self.problem,
         )
 

@@ -307,6 +307,8 @@ async def test_metrics(api: httpx.AsyncClient, manager: Fixture) -> None:
     assert 'route="/api/v1/servers/{name}",status="200"' in text
     assert "/no/such/path" not in text
     assert TOKEN not in text
+    assert 'clusterops_certificate_expiry_timestamp_seconds{certificate="ca"} 2e+09' in text
+    assert "_created" not in text
     assert 'duration_seconds_count{operation="create",outcome="success"} 1.0' in text
     manager.world.errors["list"] = DriverFailure("down")
     assert "clusterops_server_manager_provider_up 0.0" in (await api.get("/metrics")).text

@@ -28,7 +28,17 @@ _DEADLINE_S = 2.0
 # The braces are a hash tag: all keys in one slot, as scripts need it on a Redis cluster.
 _KEYS = tuple(
     "{fibonacci}:" + name
-    for name in ("values", "waiting", "running", "delayed", "dead", "owners", "attempts", "wake", "done")
+    for name in (
+        "values",
+        "waiting",
+        "running",
+        "delayed",
+        "dead",
+        "owners",
+        "attempts",
+        "wake",
+        "done",
+    )
 )
 _HEAD = """
 local values, waiting, running, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
