@@ -47,11 +47,6 @@ def _get(host: Host, path: str) -> Any:
     return json.loads(host.check_output(f"curl -sS {API}/{path}"))["data"]
 
 
-def _series(host: Host, matchers: str) -> Any:
-    said = host.check_output(f"curl -sS -G {API}/series --data-urlencode 'match[]={matchers}'")
-    return json.loads(said)["data"]
-
-
 def _query(host: Host, query: str, seconds: float = 20) -> list[dict[str, Any]]:
     """The answer, once there is one."""
     deadline = time.monotonic() + seconds
@@ -90,9 +85,9 @@ def test_the_databases_tell_how_they_are(host: Host) -> None:
     assert _query(host, 'pg_up == 1 and on () pg_database_size_bytes{datname="shop"} > 0')
     assert _query(host, "redis_up == 1 and redis_memory_max_bytes > 0")
     # What nobody asks for is not kept.
-    assert _series(host, "go_goroutines") == []
-    assert 5 < len(_series(host, '{job="redis"}')) < 20
-    assert 5 < len(_series(host, '{job="postgres"}')) < 60
+    assert _query(host, "absent(go_goroutines)")
+    assert _query(host, 'count({job="redis"}) < 20 > 5')
+    assert _query(host, 'count({job="postgres"}) < 60 > 5')
 
 
 def test_whoever_watches_the_databases_sees_statistics_alone(host: Host) -> None:
