@@ -15,13 +15,14 @@ RULES_FILE = Path("roles/monitoring/files/rules.yml")
 
 EMPTY_UNTIL = {
     "ALERTS": "an alert fires",
-    "clusterops_load_balancer_connect_failures_total": "an agent cannot be reached",
-    "clusterops_load_balancer_ejections_total": "an agent answers with errors in a row",
     "clusterops_scaler_agent_quarantined": "an agent failed to start again and again",
     "clusterops_scaler_alarm": "the scaler raises an alarm",
 }
 """Metric -> what has to happen before it has a series. All others have one in a cluster that has
 scaled and answered requests."""
+
+COMPARISON = re.compile(r" (?:[=!<>]=|[<>]) ")
+"""An expression with one may have no series although those that it asks for are there."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")

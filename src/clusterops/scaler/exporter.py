@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from clusterops.scaler.model import ActionResult, Observation
+from clusterops.scaler.model import ActionKind, ActionResult, Observation
 
 MODES = ("auto", "held", "paused")
 DIRECTIONS = ("up", "down")
@@ -79,6 +80,9 @@ class Exporter:
             registry=r,
         )
         self._actions = Counter(p + "actions", "Playbook runs", ["kind", "result"], registry=r)
+        for kind in get_args(ActionKind):
+            for result in ("ok", "failed"):
+                self._actions.labels(kind, result)
         self._action_time = Histogram(
             p + "action_duration_seconds",
             "Duration of playbook runs",

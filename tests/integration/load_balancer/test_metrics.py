@@ -46,6 +46,9 @@ def test_the_pool_is_told_when_it_is_empty_as_well(lb: Machine) -> None:
     assert 'agents{state="in_service"} 0' in lb.admin("GET", "/metrics")[1]
     lb.put(one="127.0.0.1:7001", two="127.0.0.1:7002 draining")
     text = lb.admin("GET", "/metrics")[1]
+    for begun in ("requests_total", "connect_failures_total", "ejections_total"):
+        assert f'{begun}{{agent="two"' in text
+    assert f'{NAME}_count{{agent="two"}} ' in text
     assert 'agents{state="in_service"} 1' in text and 'agents{state="draining"} 1' in text
     assert lb.get()[0] == 200
 

@@ -160,6 +160,7 @@ async def test_metrics_tell_what_an_alert_needs(
     text = (await client.get("/metrics")).text
     assert 'clusterops_scaler_agent_quarantined{agent="agent-4"} 1.0' in text
     assert 'clusterops_scaler_decisions_total{direction="up"} 0.0' in text
+    assert 'clusterops_scaler_actions_total{kind="prepare",result="failed"} 0.0' in text
     assert "_created" not in text
     size = re.search(r'node_filesystem_size_bytes{mountpoint="/"} (\S+)', text)
     assert size and float(size[1]) > 0

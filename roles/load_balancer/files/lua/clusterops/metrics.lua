@@ -55,6 +55,17 @@ function _M.check(agent, verdict)
     dict:incr("h:" .. agent .. ":" .. verdict, 1, 0)
 end
 
+-- Counters of agents in the pool begin at 0: of one that begins with its first event, that event is
+-- in no rate.
+local function begin_counters()
+    for _, agent in ipairs(pool.list()) do
+        for _, key in ipairs({ "r:%s:2xx", "r:%s:4xx", "r:%s:5xx", "c:%s:", "e:%s:", "d:%s:1" }) do
+            dict:safe_add(key:format(agent.name), 0)
+        end
+    end
+    dict:safe_add("r:none:5xx", 0)
+end
+
 -- The lines of one counter, in a stable order.
 local function counter(lines, keys, letter, name, help, label)
     lines[#lines + 1] = "# HELP " .. PREFIX .. name .. " " .. help
@@ -103,6 +114,7 @@ local function is(reason)
 end
 
 function _M.text()
+    begin_counters()
     _M.flush()
     local lines = {}
     local keys = dict:get_keys(0)
