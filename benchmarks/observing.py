@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from tests.e2e.cluster import Cluster, wait_for  # noqa: E402
 
 AGENTS = 4
-INTERVAL_S = 15
+INTERVAL_S = 10
 OBSERVERS = ("prometheus", "prometheus-postgres-exporter", "prometheus-redis-exporter")
 SCALER = "clusterops-scaler"
 #: Asked by Prometheus for its numbers: service -> address.

@@ -11,7 +11,7 @@ local _M = {}
 
 local NAME = "clusterops_load_balancer_request_duration_seconds"
 -- Upper ends in seconds; the last place is for what took longer.
-local ENDS = { 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 10 }
+local ENDS = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10 }
 local PLACES = #ENDS + 1
 local SUM = PLACES + 1
 
@@ -26,7 +26,7 @@ function _M.observe(agent, status)
     end
     local own = counted[agent]
     if not own then
-        own = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+        own = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
         counted[agent] = own
     end
     local seconds = now() - start_time()
