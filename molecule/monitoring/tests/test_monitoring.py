@@ -47,8 +47,8 @@ def _get(host: Host, path: str) -> Any:
     return json.loads(host.check_output(f"curl -sS {API}/{path}"))["data"]
 
 
-def _query(host: Host, query: str, seconds: float = 20) -> list[dict[str, Any]]:
-    """The answer, once there is one."""
+def _query(host: Host, query: str, seconds: float = 45) -> list[dict[str, Any]]:
+    """The answer, once there is one: the Server Manager is asked every 30 s."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = host.check_output(f"curl -sS -G {API}/query --data-urlencode 'query={query}'")

@@ -2,11 +2,10 @@
 """Bring files of a node to a wanted state in one go: on a small node each Ansible task costs a
 second, whatever it does. Standard library only; runs on the node.
 
-Reads from stdin {"check": bool, "items": [...]}, and "unit" and "stamp" where a service is to be
-compared. An item is one of {path, folder: true}, {path, link: TARGET}, {path, prune: PATTERN,
-keep: N} (folders named so, all but the N newest are removed), {path, content, validate: [argv with
-%s]}, each with optional owner, group and mode (octal text). Every file is replaced at once or not
-at all.
+Reads from stdin {"check": bool, "unit", "stamp", "items": [...]}, where an item is one of
+{path, folder: true}, {path, link: TARGET}, {path, prune: PATTERN, keep: N} (folders named so, all
+but the N newest are removed), {path, content, validate: [argv with %s]}, each with optional owner,
+group and mode (octal text). Every file is replaced at once or not at all.
 
 Prints {"changed": [paths], "stale": whether the unit does not run with this stamp}; with "error"
 and exit code 1 where something could not be written.
@@ -152,8 +151,9 @@ def main() -> int:
             error = f"{path}: {problem}"
         if error:
             break
-    old = "unit" in job and stale(job["unit"], job["stamp"])
-    print(json.dumps({"changed": changed, "stale": old, "error": error}))
+    print(
+        json.dumps({"changed": changed, "stale": stale(job["unit"], job["stamp"]), "error": error})
+    )
     return 1 if error else 0
 
 
