@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from clusterops.config import PORT_KEYS, ClusterConfig, json_schema, load_config, parse_config
+from clusterops.config import PORT_KEYS, ClusterConfig, json_schema
+from clusterops.config_file import load_config, parse_config
 from clusterops.errors import ExitCode, UsageError
 
 KEYS = sorted(ClusterConfig.model_fields)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterops.config import json_schema, load_config
+from clusterops.config import json_schema
+from clusterops.config_file import load_config
 from clusterops.state import project_root
 
 ROOT = project_root()

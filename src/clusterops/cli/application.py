@@ -12,7 +12,7 @@ from clusterops.application.source import is_repository
 from clusterops.application.template import write_application
 from clusterops.application.validation import Severity, validate
 from clusterops.application.values import given_values
-from clusterops.config import load_config
+from clusterops.config_file import load_config
 from clusterops.errors import ExitCode, UsageError
 from clusterops.state import cluster_file, project_root
 

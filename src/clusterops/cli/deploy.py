@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clusterops import clients
-from clusterops.config import ClusterConfig, load_config
+from clusterops.config import ClusterConfig
+from clusterops.config_file import load_config
 from clusterops.errors import ClusterOpsError
 from clusterops.state import State, cluster_file, project_root
 

@@ -13,7 +13,8 @@ from clusterops.cli import output
 from clusterops.cli.checks import check_all, problems
 from clusterops.cli.findings import Level, Problem, Result
 from clusterops.cli.probes import gather
-from clusterops.config import ClusterConfig, load_config
+from clusterops.config import ClusterConfig
+from clusterops.config_file import load_config
 from clusterops.errors import ClusterOpsError, ExitCode, UsageError
 from clusterops.state import State
 

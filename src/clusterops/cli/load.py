@@ -218,7 +218,7 @@ def _requests_per_s(text: str) -> float:
 
 
 def _default_url() -> str:
-    from clusterops.config import load_config
+    from clusterops.config_file import load_config
 
     config = load_config(clients.current_state().cluster_file).model_dump()
     return loopback_url(clients.host_url(config, "port_load_balancer", 8080))

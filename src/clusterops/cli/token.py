@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clusterops import clients, tokens
-from clusterops.config import load_config
+from clusterops.config_file import load_config
 from clusterops.errors import NotRunningError, UsageError
 from clusterops.http_api.access import ADMIN, READ, SCALER
 from clusterops.state import State, cluster_file

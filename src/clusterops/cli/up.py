@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clusterops.cli.doctor import refuse_problems
-from clusterops.config import load_config
+from clusterops.config_file import load_config
 from clusterops.state import State, cluster_file
 
 

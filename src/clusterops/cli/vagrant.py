@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from clusterops.cli.doctor import refuse_problems
-from clusterops.config import ClusterConfig, load_config
+from clusterops.config import ClusterConfig
+from clusterops.config_file import load_config
 from clusterops.errors import ClusterOpsError, UsageError
 from clusterops.state import State, cluster_file
 

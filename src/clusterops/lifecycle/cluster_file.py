@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from clusterops.config import load_config, parse_config
+from clusterops.config_file import load_config, parse_config
 from clusterops.errors import UsageError
 from clusterops.state import write_whole
 

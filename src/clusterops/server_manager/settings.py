@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from clusterops.config import ClusterConfig, load_config
+from clusterops.config import ClusterConfig
+from clusterops.config_file import load_config
 from clusterops.errors import ClusterOpsError
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clusterops.config import load_config
+from clusterops.config_file import load_config
 from clusterops.server_manager.driver import Cluster, Server, ServerState
 from clusterops.server_manager.drivers import _virtualbox_machine as recipe
 from clusterops.server_manager.drivers.virtualbox import VirtualBoxDriver

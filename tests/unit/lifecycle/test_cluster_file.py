@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterops.config import load_config
+from clusterops.config_file import load_config
 from clusterops.errors import UsageError
 from clusterops.lifecycle.cluster_file import set_key, with_key
 
