@@ -45,6 +45,9 @@ CLASSIFIERS = {
 ELSEWHERE = {"async-timeout": "Apache-2.0", "colorama": "BSD-3-Clause", "pywin32": "PSF-2.0"}
 """Packages that only other systems or Pythons get: they cannot be asked here."""
 
+READ = {"axe-playwright-python": "MIT AND MPL-2.0"}
+"""Packages whose metadata says nothing, by the texts in them (axe itself is under MPL-2.0)."""
+
 HEAD = """\
 # Licences
 
@@ -101,7 +104,10 @@ def licences(names: Iterable[str], about: Callable[[str], Message | None]) -> di
     problems: list[str] = []
     for name in sorted(set(names)):
         said = about(name)
-        licence = licence_of(said) if said is not None else ELSEWHERE.get(name)
+        if said is not None:
+            licence = licence_of(said) or READ.get(name)
+        else:
+            licence = ELSEWHERE.get(name)
         if licence is None:
             where = "says no licence" if said is not None else "is not installed"
             problems.append(f"{name} {where}")

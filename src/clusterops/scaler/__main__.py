@@ -20,12 +20,14 @@ from typing import TextIO
 from clusterops.errors import ClusterOpsError
 from clusterops.scaler import systemd
 from clusterops.scaler.actuator import Actuator
-from clusterops.scaler.api import make_app
+from clusterops.scaler.api import describe, make_app
 from clusterops.scaler.daemon import Controller
+from clusterops.scaler.feed import Feed
 from clusterops.scaler.observe import Observer
 from clusterops.scaler.policies import policy_from
 from clusterops.scaler.settings import ScalerSettings, load_settings
 from clusterops.scaler.store import Store
+from clusterops.scaler.watch import Watch
 
 _LOG = logging.getLogger("clusterops.scaler")
 
@@ -101,9 +103,11 @@ async def serve(settings: ScalerSettings) -> None:
     observer = Observer(settings)
     policy = policy_from(settings.model_dump())
     controller = Controller(settings, store, observer, actuator, policy)
+    watch = Watch(settings, store)
+    feed = Feed(controller, describe, watch)
     server = Server(
         config(
-            make_app(controller),
+            make_app(controller, feed),
             log_level="warning",
             lifespan="off",
             timeout_graceful_shutdown=2,
@@ -114,7 +118,7 @@ async def serve(settings: ScalerSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     serving = asyncio.create_task(server.serve([listener]))
     serving.add_done_callback(lambda _task: stop.set())
-    watching = asyncio.create_task(_watchdog(controller))
+    watching = [asyncio.create_task(_watchdog(controller)), asyncio.create_task(watch.run())]
     systemd.notify("READY=1")
     _LOG.info(
         "listening on %s:%d; %d to %d agents, policy %s",
@@ -127,7 +131,9 @@ async def serve(settings: ScalerSettings) -> None:
         await controller.run(stop)
     finally:
         systemd.notify("STOPPING=1")
-        watching.cancel()
+        for task in watching:
+            task.cancel()
+        feed.close()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=5)
         await observer.close()

@@ -6,47 +6,40 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 
 from clusterops import __version__
 from clusterops.http_api import openapi
-from clusterops.http_api.access import AccessFile
+from clusterops.http_api.access import AccessFile, may
 from clusterops.http_api.audit import Audit, Entry, fields
 from clusterops.http_api.guard import Guard, Rules, note
 from clusterops.http_api.guard import error as _error
 from clusterops.scaler import host_jobs, schemas
+from clusterops.scaler import page, schemas
+from clusterops.scaler.bounds import checked, least
 from clusterops.scaler.daemon import Controller
+from clusterops.scaler.feed import Feed, FullError
 from clusterops.scaler.ledger import HeldError
-from clusterops.scaler.model import Agent
+from clusterops.scaler.model import Agent, Trouble
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import ALWAYS, Span
 
 BODY_LIMIT = 4096
 HEALTH, AUDIT = "/health", "/api/v1/audit"
 TARGETS = "/api/v1/prometheus-targets"
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; "
-    "script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-}
-#: The page's parts and their types; nothing else of the folder is served.
-_PAGE_PARTS = {
-    "dashboard.css": "text/css",
-    "dashboard.js": "text/javascript",
-    "chart.js": "text/javascript",
-}
+STREAM = "/api/v1/stream"
 
-_HOLD = schemas.HoldRequest.model_json_schema()
 _LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
+_FINE = Trouble()
 
 
 def _written_out(value: Any) -> Any:
@@ -59,8 +52,10 @@ def _written_out(value: Any) -> Any:
 Moment = Annotated[datetime | None, BeforeValidator(_written_out)]
 
 
-def make_app(controller: Controller) -> FastAPI:
+def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
     """The ASGI application around one controller."""
+    told = feed or Feed(controller, describe)
+    parts = page.load()
     app = FastAPI(
         title="Scaler API",
         description="What the scaler sees, wants and does, and what people ask of it.",
@@ -73,7 +68,7 @@ def make_app(controller: Controller) -> FastAPI:
     rules = Rules(
         max_body_bytes=BODY_LIMIT,
         # The page itself tells nothing; what it shows, it asks for with the reader's token.
-        open_paths=frozenset({HEALTH, "/", *(f"/static/{name}" for name in _PAGE_PARTS)}),
+        open_paths=frozenset({HEALTH, "/", *(f"/static/{name}" for name in parts)}),
         local_paths=frozenset({"/metrics", TARGETS}),
         read_open=settings.read_open,
         token_paths=frozenset({AUDIT}),
@@ -90,9 +85,6 @@ def make_app(controller: Controller) -> FastAPI:
     )
     app.openapi = openapi.describe(app, rules)  # type: ignore[method-assign]
     openapi.add_docs(app)
-    folder = files("clusterops.scaler").joinpath("static")
-    page = folder.joinpath("dashboard.html").read_text("utf-8")
-    parts = {name: folder.joinpath(name).read_text("utf-8") for name in _PAGE_PARTS}
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -108,15 +100,15 @@ def make_app(controller: Controller) -> FastAPI:
     async def unexpected(_request: Request, _error_: Exception) -> JSONResponse:
         return _error(500, "internal error; see the scaler's journal")
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def dashboard() -> HTMLResponse:
-        return HTMLResponse(page, headers=_PAGE_HEADERS)
+    @app.get("/", include_in_schema=False)
+    async def dashboard(request: Request) -> Response:
+        return parts[page.PAGE].answer(request.headers)
 
-    @app.get("/static/{name}", include_in_schema=False)
-    async def dashboard_part(name: str) -> Response:
-        if name not in parts:
+    @app.get("/static/{name:path}", include_in_schema=False)
+    async def dashboard_part(name: str, request: Request) -> Response:
+        if name not in parts or name == page.PAGE:
             raise HTTPException(404, f"{name}: the page has no such part")
-        return Response(parts[name], media_type=_PAGE_PARTS[name], headers=_PAGE_HEADERS)
+        return parts[name].answer(request.headers)
 
     @app.get(HEALTH, **_answers(schemas.Health))
     async def health() -> dict[str, str]:
@@ -131,6 +123,19 @@ def make_app(controller: Controller) -> FastAPI:
     @app.get("/api/v1/status", **_answers(schemas.Status))
     async def status() -> Json:
         return describe(controller)
+
+    @app.get(STREAM, **_stream_answers())
+    async def stream() -> Response:
+        try:
+            messages = told.open()
+        except FullError as error:
+            raise HTTPException(503, str(error), {"Retry-After": "5"}) from error
+        return StreamingResponse(messages, media_type="text/event-stream")
+
+    @app.get("/api/v1/access", **_answers(schemas.Access))
+    async def access(request: Request) -> Json:
+        role = request.scope["clusterops.who"]
+        return {"role": role, "may_change": may(role, "DELETE")}
 
     @app.get("/api/v1/events", **_answers(schemas.Events))
     async def events(
@@ -161,7 +166,7 @@ def make_app(controller: Controller) -> FastAPI:
     async def desired(request: Request) -> Json:
         body = await _body(request)
         count = body.get("desired")
-        low, high = controller.settings.agents_min, controller.settings.agents_max
+        low, high = controller.bounds.low, controller.bounds.high
         if isinstance(count, bool) or not isinstance(count, int) or not low <= count <= high:
             raise HTTPException(
                 422, f"desired: found {count!r}; allowed: a whole number from {low} to {high}"
@@ -169,6 +174,22 @@ def make_app(controller: Controller) -> FastAPI:
         note(request.scope, f"{count} agents")
         controller.ledger.set_desired(count, controller.settings.scaling_hold_s)
         return {"desired": count, "min": low, "max": high}
+
+    @app.post("/api/v1/bounds", **_answers(schemas.BoundsSet, 422, takes=_bounds(controller)))
+    async def set_bounds(request: Request) -> Json:
+        body = await _body(request)
+        try:
+            bounds = checked(body.get("min"), body.get("max"), controller.configured)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        note(request.scope, f"{bounds.low} to {bounds.high} agents")
+        same = bounds == controller.configured
+        return _bounds_now(controller, controller.ledger.set_bounds(None if same else bounds))
+
+    @app.delete("/api/v1/bounds", **_answers(schemas.BoundsSet))
+    async def reset_bounds(request: Request) -> Json:
+        note(request.scope, "agents as in cluster.yml")
+        return _bounds_now(controller, controller.ledger.set_bounds(None))
 
     @app.post("/api/v1/pause", **_answers(schemas.Paused))
     async def pause(request: Request) -> Json:
@@ -191,11 +212,16 @@ def make_app(controller: Controller) -> FastAPI:
             raise HTTPException(422, "holder: allowed: 1 to 64 printable ASCII characters")
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= 3600:
             raise HTTPException(422, f"ttl_s: found {ttl!r}; allowed: more than 0, at most 3600")
+        reset = body.get("reset_bounds", False)
+        if not isinstance(reset, bool):
+            raise HTTPException(422, f"reset_bounds: found {reset!r}; allowed: true or false")
         note(request.scope, f"hold by {holder}")
         try:
             lease = controller.ledger.hold(holder, float(ttl))
         except HeldError as error:
             raise HTTPException(409, str(error)) from error
+        if reset:
+            controller.ledger.set_bounds(None)
         return {
             "held": True,
             "holder": lease.holder,
@@ -229,7 +255,7 @@ def describe(controller: Controller) -> Json:
         for run in controller.runs.all
     ]
     decision, lease = controller.decision, controller.ledger.lease
-    limits = controller.settings.limits
+    limits, bounds, troubles = controller.limits, controller.bounds, state.troubles if state else {}
     rest_s = max(limits.cooldown_up_s, limits.cooldown_down_s)
     cooldown_ends = state.last_scaling_at + rest_s if state else 0.0
     agents = [
@@ -244,6 +270,8 @@ def describe(controller: Controller) -> Json:
             "ready": agent.ready,
             "pool": agent.pool,
             "address": agent.address,
+            "set_aside_until": _later(troubles.get(agent.name, _FINE).quarantined_until),
+            "failures": troubles.get(agent.name, _FINE).failures,
         }
         for agent in (seen.agents if seen else ())
         if agent.pool or agent.state not in ("absent", None)
@@ -253,8 +281,13 @@ def describe(controller: Controller) -> Json:
         "cluster": controller.settings.cluster_name,
         "mode": controller.mode,
         "desired": state.desired if state else None,
-        "min": controller.settings.agents_min,
-        "max": controller.settings.agents_max,
+        "min": bounds.low,
+        "max": bounds.high,
+        "configured": {"min": controller.configured.low, "max": controller.configured.high},
+        "parts": {
+            "server_manager": seen.servers_known if seen else None,
+            "load_balancer": seen.pool_known if seen else None,
+        },
         "policy": controller.settings.scaling_policy,
         "observed_at": _time(seen.at) if seen else None,
         "last_decision": {
@@ -292,6 +325,16 @@ def describe(controller: Controller) -> Json:
             "healthy": any(agent.ready for agent in seen.in_service) if seen else False,
         },
         "alarms": [text for text, _since in controller.alarms.values()],
+    }
+
+
+def _bounds_now(controller: Controller, changed: bool) -> Json:
+    bounds, configured = controller.bounds, controller.configured
+    return {
+        "changed": changed,
+        "min": bounds.low,
+        "max": bounds.high,
+        "configured": {"min": configured.low, "max": configured.high},
     }
 
 
@@ -342,6 +385,28 @@ def _wanted(settings: ScalerSettings) -> Json:
     return {"type": "object", "required": ["desired"], "properties": {"desired": number}}
 
 
+def _bounds(controller: Controller) -> Json:
+    """The schema of new bounds: within cluster.yml's."""
+    high = controller.configured.high
+    low = {"type": "integer", "minimum": least(controller.configured), "maximum": high}
+    return {
+        "type": "object",
+        "required": ["min", "max"],
+        "properties": {"min": low, "max": {"type": "integer", "minimum": 1, "maximum": high}},
+    }
+
+
+def _stream_answers() -> Json:
+    """An endless answer has no model."""
+    text = {"text/event-stream": {"schema": {"type": "string"}}}
+    about = (
+        "Server-sent events until somebody hangs up. snapshot comes first: the last hour and how "
+        "things are. Then state, at least once a second: status (as /api/v1/status) and traffic; "
+        "point for each tick, traffic_point each ten seconds, events for what happened."
+    )
+    return {"response_model": None, "responses": {200: {"description": about, "content": text}}}
+
+
 def _answers(model: Any, *refusals: int, takes: Json | None = None) -> Json:
     """What a route's description says; the route itself is free to build its answer by hand."""
     described: Json = {
@@ -358,6 +423,11 @@ def _answers(model: Any, *refusals: int, takes: Json | None = None) -> Json:
 
 
 _REFUSALS = {409: "Somebody else holds the scaler.", 422: "A value is not one of those allowed."}
+
+
+def _later(at: float) -> str | None:
+    """A time that is still to come."""
+    return _time(at) if at > time.time() else None
 
 
 def _time(at: float) -> str:

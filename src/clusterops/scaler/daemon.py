@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from clusterops.errors import ClusterOpsError
+from clusterops.scaler.bounds import Bounds
 from clusterops.scaler.decide import Decision, decide
 from clusterops.scaler.exporter import Exporter
 from clusterops.scaler.health import Strikes, count_strikes, suspected, unhealthy
@@ -21,8 +22,10 @@ from clusterops.scaler.model import (
     ActionKind,
     ActionResult,
     Eject,
+    Limits,
     Observation,
     Plan,
+    Rules,
     State,
 )
 from clusterops.scaler.policy import Policy
@@ -56,12 +59,12 @@ class Controller:
     ) -> None:
         self.settings = settings
         self.exporter = Exporter(settings.state_dir)
-        self.exporter.limits(settings.agents_min, settings.agents_max)
         self._eyes = eyes
         self._policy = policy
         self._clock = clock
         self._wake = asyncio.Event()
         self.ledger = Ledger(store, clock, self.wake)
+        self.exporter.limits(self.bounds.low, self.bounds.high)
         self._strikes: dict[str, Strikes] = {}
         self.runs = Runs(hands, self._ended)
         # Succeeded just now; must not be due again.
@@ -83,6 +86,26 @@ class Controller:
             return "held"
         stopped = any(name in SAFETY_STOPS for name in self.alarms)
         return "paused" if stopped or self.ledger.paused else "auto"
+
+    @property
+    def configured(self) -> Bounds:
+        """What cluster.yml says."""
+        return Bounds(self.settings.agents_min, self.settings.agents_max)
+
+    @property
+    def bounds(self) -> Bounds:
+        """The least and the most agents at present."""
+        asked = self.ledger.bounds
+        return asked.within(self.configured) if asked else self.configured
+
+    @property
+    def limits(self) -> Limits:
+        bounds = self.bounds
+        return replace(self.settings.limits, agents_min=bounds.low, agents_max=bounds.high)
+
+    @property
+    def rules(self) -> Rules:
+        return replace(self.settings.rules, agents_max=self.bounds.high)
 
     def healthy(self, name: str) -> bool:
         """Whether the last look found an agent fit to serve."""
@@ -150,7 +173,7 @@ class Controller:
         agents = (replace(one, swept=one.swept and one.name not in busy) for one in seen.agents)
         view = replace(seen, agents=tuple(agents))
         self._strikes = count_strikes(self._strikes, view, began_at)
-        ejects, _alarms = unhealthy(seen, self._strikes, self.settings.rules)
+        ejects, _alarms = unhealthy(seen, self._strikes, self.rules)
         # What the Server Manager said at the last tick is no reason: a machine may run by now.
         due = (one for one in ejects if one.suspect and one.agent not in busy)
         await self._eject(tuple(due))
@@ -182,7 +205,7 @@ class Controller:
             seen,
             state,
             now,
-            self.settings.limits,
+            self.limits,
             self.ledger.memory,
             acting=acting,
             safety_stop=stop,
@@ -206,7 +229,8 @@ class Controller:
         await self._restore(next_plan.restores, seen)
         self._begin(() if before.ejects else next_plan.actions, busy)
         self.exporter.desired.set(self._state().desired)
-        state_now, rules = self._state(), self.settings.rules
+        self.exporter.limits(self.bounds.low, self.bounds.high)
+        state_now, rules = self._state(), self.rules
         set_aside = [
             name for name in state_now.troubles if quarantined(state_now, name, now, rules)
         ]
@@ -227,10 +251,10 @@ class Controller:
 
     def _plan(self, seen: Observation, now: float, busy: Mapping[str, ActionKind]) -> Plan:
         state = self._state()
-        return plan(state.desired, seen, state, self._strikes, now, self.settings.rules, busy)
+        return plan(state.desired, seen, state, self._strikes, now, self.rules, busy)
 
     def _initialise(self, seen: Observation) -> bool:
-        desired = initial_desired(seen, self.settings.agents_min, self.settings.agents_max)
+        desired = initial_desired(seen, self.bounds.low, self.bounds.high)
         if desired is None:
             return False
         self.ledger.begin(desired)
@@ -346,7 +370,7 @@ class Controller:
     def _fail(self, action: Action, why: str, **data: object) -> None:
         now = self._clock()
         before = self.ledger.trouble(action.agent)
-        trouble = after_failure(before, action.kind, now, self.settings.rules)
+        trouble = after_failure(before, action.kind, now, self.rules)
         self.ledger.set_trouble(action.agent, trouble)
         then = f"next try in {trouble.not_before - now:.0f} s"
         if trouble.quarantined_until > now:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from clusterops.errors import ClusterOpsError
+from clusterops.scaler.bounds import Bounds
 from clusterops.scaler.memory import Memory
 from clusterops.scaler.model import Lease, State, Trouble
 from clusterops.scaler.store import Store
@@ -34,6 +35,7 @@ class Ledger:
         self._on_request = on_request
         self._state = store.load()
         self._lease = store.load_lease()
+        self.bounds: Bounds | None = store.load_bounds()
         self._released_at = 0.0
         self.memory: Memory = store.load_memory()
         if store.moved_aside:
@@ -75,6 +77,20 @@ class Ledger:
         self.remember(desired=count, **floor)
         self.event("desired", f"asked for: {count}", desired=count)
         self._on_request()
+
+    def set_bounds(self, bounds: Bounds | None) -> bool:
+        """The least and the most agents until further notice; None is what cluster.yml says.
+
+        False for no change.
+        """
+        if bounds == self.bounds:
+            return False
+        self.store.save_bounds(bounds)
+        self.bounds = bounds
+        said = f"{bounds.low} to {bounds.high} agents" if bounds else "as in cluster.yml"
+        self.event("bounds", f"{said}, by request")
+        self._on_request()
+        return True
 
     def pause(self, paused: bool) -> bool:
         """Stop deciding, or go on; agents that die are still replaced. False for no change."""

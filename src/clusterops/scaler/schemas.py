@@ -46,6 +46,8 @@ class AgentStatus(BaseModel):
     ready: bool | None
     pool: str | None
     address: str | None
+    set_aside_until: str | None
+    failures: int
 
 
 class PoolEntry(BaseModel):
@@ -81,6 +83,20 @@ class Hold(BaseModel):
     expires_at: str
 
 
+class Range(BaseModel):
+    """The least and the most agents."""
+
+    min: int
+    max: int
+
+
+class Parts(BaseModel):
+    """Whether a part answered at the last look; null before the first."""
+
+    server_manager: bool | None
+    load_balancer: bool | None
+
+
 class Status(BaseModel):
     """What the scaler sees, wants and does."""
 
@@ -89,6 +105,8 @@ class Status(BaseModel):
     desired: int | None
     min: int
     max: int
+    configured: Range
+    parts: Parts
     policy: str
     observed_at: str | None
     last_decision: LastDecision | None
@@ -165,6 +183,20 @@ class Desired(BaseModel):
     max: int
 
 
+class BoundsSet(Range):
+    """What holds now, what cluster.yml says, and whether this request changed anything."""
+
+    changed: bool
+    configured: Range
+
+
+class Access(BaseModel):
+    """Whose token came with the request, and whether it may change something."""
+
+    role: str
+    may_change: bool
+
+
 class Paused(BaseModel):
     """Whether the scaler is paused, and whether this request changed that."""
 
@@ -177,6 +209,7 @@ class HoldRequest(BaseModel):
 
     holder: Annotated[str, Field(pattern=f"^{HOLDER}$")]
     ttl_s: Annotated[float, Field(gt=0, le=3600)] = 120
+    reset_bounds: bool = False
 
 
 class Held(BaseModel):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterops.errors import ClusterOpsError
+from clusterops.scaler.bounds import Bounds, bounds_from
 from clusterops.scaler.memory import NO_MEMORY, Memory, memory_from
 from clusterops.scaler.model import Lease, State, Trouble
 
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS events (
   agent TEXT, message TEXT NOT NULL, data TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS traffic (at REAL PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
 """
 _AUDIT_KEPT = 5000
 
@@ -97,6 +99,10 @@ class Store:
         """Whether somebody paused the scaler; that may be before a desired number exists."""
         return self._value("paused") is True
 
+    def load_bounds(self) -> Bounds | None:
+        """Somebody's bounds; None where cluster.yml's hold."""
+        return bounds_from(self._value("bounds"))
+
     def load_memory(self) -> Memory:
         """What the last tick left for the next decision."""
         value = self._value("memory")
@@ -114,6 +120,9 @@ class Store:
 
     def save_lease(self, lease: Lease | None) -> None:
         self.save(lease=asdict(lease) if lease else None)
+
+    def save_bounds(self, bounds: Bounds | None) -> None:
+        self.save(bounds={"min": bounds.low, "max": bounds.high} if bounds else None)
 
     def save_trouble(self, agent: str, trouble: Trouble) -> None:
         with self._write() as db:
@@ -165,6 +174,20 @@ class Store:
             (*span, limit),
         )
         return [{"at": at, **json.loads(data)} for at, data in rows]
+
+    def add_traffic(self, at: float, data: dict[str, Any]) -> None:
+        """What the load balancer did in a span of time that ends now."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO traffic VALUES (?, ?)", (at, json.dumps(data)))
+
+    def traffic(self, after: float) -> list[dict[str, Any]]:
+        """What the load balancer did, oldest first."""
+        rows = self._db.execute("SELECT data FROM traffic WHERE at > ? ORDER BY at", (after,))
+        return [json.loads(data) for (data,) in rows]
+
+    def prune_traffic(self, before: float) -> None:
+        with self._write() as db:
+            db.execute("DELETE FROM traffic WHERE at < ?", (before,))
 
     def add_audit(self, entry: dict[str, Any]) -> None:
         with self._write() as db:
@@ -226,6 +249,9 @@ def _check_content(db: sqlite3.Connection) -> None:
         memory = db.execute("SELECT value FROM state WHERE key = 'memory'").fetchone()
         if memory:
             memory_from(json.loads(memory[0]))
+        bounds = db.execute("SELECT value FROM state WHERE key = 'bounds'").fetchone()
+        if bounds:
+            bounds_from(json.loads(bounds[0]))
         for key, kind in (
             ("desired", int),
             ("floor", int),

@@ -64,7 +64,7 @@ def test_programs_of_the_same_node_may_scrape_and_nothing_else(scaler: Api) -> N
 
 def test_the_page_itself_needs_no_token(scaler: Api) -> None:
     assert scaler.status("GET", "/") == 200
-    assert scaler.status("GET", "/static/dashboard.js") == 200
+    assert scaler.status("GET", "/static/js/main.js") == 200
 
 
 def test_tokens_are_private_and_nowhere_else(manager: Api) -> None:

@@ -88,29 +88,122 @@ async def test_the_page_and_its_parts_come_from_here_alone(client: httpx.AsyncCl
     page = await client.get("/")
     policy = page.headers["content-security-policy"]
     assert "script-src 'self'" in policy and "unsafe-inline" not in policy
-    for name, kind in (
-        ("dashboard.css", "text/css"),
-        ("dashboard.js", "text/javascript"),
-        ("chart.js", "text/javascript"),
-    ):
-        part = await client.get(f"/static/{name}")
-        assert part.status_code == 200 and part.headers["content-type"].startswith(kind)
+    assert not re.search(r"<style|<script(?! [^>]*src=)| style=| on[a-z]+=", page.text)
+    wanted = re.findall(r'(?:src|href)="(static/[^"]+)"', page.text)
+    assert len(wanted) > 15
+    for name in wanted:
+        part = await client.get(f"/{name}")
+        assert part.status_code == 200, name
+        kind = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+        assert part.headers["content-type"].startswith(kind[name.rpartition(".")[2]])
         assert part.headers["x-content-type-options"] == "nosniff"
-        assert name in page.text + (await client.get("/static/dashboard.js")).text
         # Only the name of the SVG vocabulary looks like an address elsewhere.
-        assert "://" not in part.text.replace("http://www.w3.org/2000/svg", "")
-    for name in ("dashboard.html", "nothing.js", "..%2Fapi.py", "%2e%2e/api.py"):
+        assert "://" not in part.text.replace("http://www.w3.org/2000/svg", ""), name
+    for name in ("dashboard.html", "nothing.js", "js/../../api.py", "..%2Fapi.py", "%2e%2e/api.py"):
         assert (await client.get(f"/static/{name}")).status_code == 404
+
+
+async def test_every_module_that_is_imported_is_asked_for_at_once(
+    client: httpx.AsyncClient,
+) -> None:
+    """A module that is found late costs the first paint a round trip for each level."""
+    page = (await client.get("/")).text
+    preloaded = set(re.findall(r'rel="modulepreload" href="static/js/([a-z]+\.js)"', page))
+    imported: set[str] = set()
+    waiting = {"main.js"}
+    while waiting:
+        name = waiting.pop()
+        text = (await client.get(f"/static/js/{name}")).text
+        found = set(re.findall(r'from "\./([a-z]+\.js)"', text)) - imported
+        imported |= found
+        waiting |= found
+    assert preloaded == imported
+
+
+async def test_who_has_a_part_is_not_sent_it_again(client: httpx.AsyncClient) -> None:
+    first = await client.get("/static/js/main.js", headers={"Accept-Encoding": "gzip"})
+    assert first.headers["content-encoding"] == "gzip"
+    assert first.headers["cache-control"] == "no-cache"
+    plain = await client.get("/static/js/main.js", headers={"Accept-Encoding": "gzip;q=0"})
+    assert "content-encoding" not in plain.headers and plain.text == first.text
+    again = await client.get(
+        "/static/js/main.js", headers={"If-None-Match": f'"else", {first.headers["etag"]}'}
+    )
+    assert again.status_code == 304 and again.content == b""
+    other = await client.get("/static/js/store.js")
+    assert other.headers["etag"] != first.headers["etag"]
 
 
 async def test_the_page_has_landmarks_and_says_decisions_aloud(client: httpx.AsyncClient) -> None:
     page = (await client.get("/")).text
-    for piece in ("<header>", "<main ", "<noscript>", 'aria-live="polite"', 'role="alert"'):
+    for piece in ("<header>", "<main>", "<noscript>", 'aria-live="polite"', 'role="alert"'):
         assert piece in page
-    script = (await client.get("/static/dashboard.js")).text
-    asked = set(re.findall(r'\$\("([a-z-]+)"\)', script))
-    assert asked and asked <= set(re.findall(r'id="([a-z-]+)"', page))
-    assert "innerHTML" not in script
+    ids = set(re.findall(r'id="([a-z0-9-]+)"', page))
+    for name in set(re.findall(r'static/js/([a-z]+\.js)"', page)):
+        script = (await client.get(f"/static/js/{name}")).text
+        asked = set(re.findall(r'(?:\$|form|click)\("([a-z-]+)"[,)]', script))
+        assert asked <= ids, (name, asked - ids)
+        assert "innerHTML" not in script and "outerHTML" not in script
+
+
+async def test_bounds_are_set_and_reset(client: httpx.AsyncClient, controller: Controller) -> None:
+    token = {"Authorization": "Bearer s3cret"}
+    answer = await client.post("/api/v1/bounds", json={"min": 2, "max": 3}, headers=token)
+    configured = {"min": 1, "max": 4}
+    assert answer.json() == {"changed": True, "min": 2, "max": 3, "configured": configured}
+    controller.ledger.release()
+    await controller.tick()
+    await controller.close()
+    status = (await client.get("/api/v1/status")).json()
+    assert (status["min"], status["max"], status["desired"]) == (2, 3, 2)
+    assert status["configured"] == configured
+    too_many = await client.post("/api/v1/desired", json={"desired": 4}, headers=token)
+    assert too_many.status_code == 422 and "from 2 to 3" in too_many.json()["error"]
+    again = await client.delete("/api/v1/bounds", headers=token)
+    assert again.json() == {"changed": True, **configured, "configured": configured}
+    assert (await client.delete("/api/v1/bounds", headers=token)).json()["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"min": 1}, "max: found None; allowed: a whole number from 1 to 4 (agents_max in"),
+        ({"min": 0, "max": 2}, "min: found 0; allowed: a whole number from 1 to 4"),
+        ({"min": 1, "max": 5}, "max: found 5; allowed: a whole number from 1 to 4"),
+        ({"min": True, "max": 2}, "min: found True"),
+        ({"min": 3, "max": 2}, "min: 3 is more than max (2)"),
+    ],
+)
+async def test_bounds_that_cannot_be(
+    client: httpx.AsyncClient, body: dict[str, int], text: str
+) -> None:
+    token = {"Authorization": "Bearer s3cret"}
+    answer = await client.post("/api/v1/bounds", json=body, headers=token)
+    assert answer.status_code == 422 and text in answer.json()["error"]
+    assert (await client.get("/api/v1/status")).json()["max"] == 4
+
+
+async def test_a_run_of_up_brings_the_configured_bounds_back(
+    client: httpx.AsyncClient, controller: Controller
+) -> None:
+    token = {"Authorization": "Bearer s3cret"}
+    await client.post("/api/v1/bounds", json={"min": 2, "max": 2}, headers=token)
+    hold = {"holder": "test", "ttl_s": 5}
+    await client.post("/api/v1/hold", json=hold, headers=token)
+    assert controller.bounds.high == 2
+    await client.post("/api/v1/hold", json={**hold, "reset_bounds": True}, headers=token)
+    assert (controller.bounds.low, controller.bounds.high) == (1, 4)
+
+
+async def test_whose_token_it_is(client: httpx.AsyncClient) -> None:
+    for token, role, may in (
+        ("s3cret", "admin", True),
+        ("r3ad", "read", False),
+        ("x", "none", False),
+    ):
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = (await client.get("/api/v1/access", headers=headers)).json()
+        assert answer == {"role": role, "may_change": may}
 
 
 async def test_reading_needs_no_token(client: httpx.AsyncClient) -> None:
@@ -221,7 +314,7 @@ async def test_where_reading_is_not_open_it_needs_a_token(controller: Controller
             assert (await client.get(path)).status_code == 401
             reader = {"Authorization": "Bearer r3ad"}
             assert (await client.get(path, headers=reader)).status_code == 200
-        for path in ("/health", "/", "/static/dashboard.js"):
+        for path in ("/health", "/", "/static/js/main.js"):
             assert (await client.get(path)).status_code == 200
     local = httpx.ASGITransport(app=app, client=("127.0.0.1", 5))
     async with httpx.AsyncClient(transport=local, base_url="http://127.0.0.1:9000") as client:
