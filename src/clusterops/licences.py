@@ -104,10 +104,7 @@ def licences(names: Iterable[str], about: Callable[[str], Message | None]) -> di
     problems: list[str] = []
     for name in sorted(set(names)):
         said = about(name)
-        if said is not None:
-            licence = licence_of(said) or READ.get(name)
-        else:
-            licence = ELSEWHERE.get(name)
+        licence = licence_of(said) or READ.get(name) if said is not None else ELSEWHERE.get(name)
         if licence is None:
             where = "says no licence" if said is not None else "is not installed"
             problems.append(f"{name} {where}")

@@ -28,6 +28,7 @@ SIDE_BY_SIDE = {"integration": ("-n", "2")}
 IMAGE_TIMEOUT_S = 900
 """Building the packages into an image is silent for minutes on a slow line."""
 INTEGRATION_PACKAGES = {
+    "chromium": "chromium",
     "redis-server": "redis-server",
     "postgresql": "pg_ctlcluster",
     "vagrant": "vagrant",

@@ -83,8 +83,10 @@ class Scene:
         self.load: Callable[[float], float] = lambda _at: 120.0
         self.errors = 0.0
         self.reachable = True
+        self.crowd = 0
         self.step_s = step_s
         self.offset = 0.0
+        self.began = time.time()
         self.random = random.Random(7)
         access = {"admin": [digest(TOKEN)], "read": [digest(READ_TOKEN)]}
         (folder / "access.json").write_text(json.dumps(access))
@@ -155,6 +157,41 @@ class Scene:
             "p99_ms": round(31.0 * slow * wobble**2, 1) if total else None,
             "agents": agents,
         }
+
+    def described(self, controller: Controller) -> dict[str, Any]:
+        """The status document; with a crowd, of more agents than a cluster may have."""
+        status = describe(controller)
+        if self.crowd:
+            one = {**status["agents"][0], "state": "running", "healthy": True}
+            names = [f"agent-{n}" for n in range(1, self.crowd + 1)]
+            kinds = {7: {"pool": "draining", "in_service": False}, 11: {"state": "paused"}}
+            status["agents"] = [
+                {
+                    **one,
+                    "name": name,
+                    "pool": "in_service",
+                    "in_service": True,
+                    "cpu_percent": round(50 + 45 * math.sin(self.clock() + n), 1),
+                    **kinds.get(n % 20, {}),
+                }
+                for n, name in enumerate(names)
+            ]
+            status["max"] = self.crowd
+        return status
+
+    def crowded(self) -> dict[str, Any]:
+        """Traffic of a crowd."""
+        figures = self.figures()
+        if self.crowd:
+            one = next(iter(figures["agents"].values()))
+            figures["agents"] = {
+                f"agent-{n}": {
+                    **one,
+                    "requests_per_s": round(60 + 55 * math.sin(self.clock() * 0.7 + n), 1),
+                }
+                for n in range(1, self.crowd + 1)
+            }
+        return figures
 
     # --- the loop's eyes and hands -------------------------------------------------------------
 
@@ -250,7 +287,7 @@ class Scene:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         if past and not self.watch.points:
             await self.play_the_past()
-        feed = Feed(self.controller, describe, self.watch)  # type: ignore[arg-type]
+        feed = Feed(self.controller, self.described, self.watch)  # type: ignore[arg-type]
         listener = socket.create_server(("127.0.0.1", self.port))
         server = Server(
             config(
@@ -277,6 +314,10 @@ class Scene:
             await asyncio.sleep(5)
             self.watch.points.append({"at": time.time(), **_without_agents(self.figures())})
 
+    @property
+    def running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         assert self._loop and self._stop and self._thread
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -302,7 +343,7 @@ class FakeWatch:
 
     @property
     def now(self) -> dict[str, Any] | None:
-        return self._scene.figures() if self._scene.reachable else None
+        return self._scene.crowded() if self._scene.reachable else None
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -332,13 +373,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(
             Path(folder),
-            agents,
-            serving=2 if agents <= 12 else agents,
+            min(agents, 6),
             port=int(sys.argv[2]) if len(sys.argv) > 2 else 9700,
-            interval_s=10 if agents <= 12 else 2,
+            interval_s=10,
         )
-        scale = 1 if agents <= 12 else agents / 4
-        scene.load = lambda at: busy_day(at) * scale
+        scene.load = busy_day
+        scene.crowd = agents if agents > 6 else 0
         scene.start()
         print(scene.url, flush=True)
         while True:

@@ -6,6 +6,8 @@ import {DASH, count, percent, step} from "./format.js";
 import {ICONS, icon} from "./icons.js";
 import {STATES} from "./standing.js";
 
+const OUT_OF_SIGHT_MS = 3000;
+
 function meter(name) {
   const fill = el("span", `fill ${name}`), value = el("span", "value");
   const node = el("td", "meter", el("span", "track", fill), value);
@@ -24,10 +26,18 @@ export class Agents {
     this.body = table.tBodies[0];
     this.arrange = keyed(this.body, (row) => row.agent.name, ({agent}) => this.row(agent.name));
     this.allowed = () => null;
+    this.seen = true;
+    this.drawn = 0;
+    new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; }, {rootMargin: "300px"}).observe(table);
   }
 
   draw(store) {
     const alive = store.alive;
+    // Where nobody looks, now and then is enough.
+    const due = this.seen || performance.now() - this.drawn > OUT_OF_SIGHT_MS || alive !== this.alive;
+    if (!due) return;
+    this.drawn = performance.now();
+    this.alive = alive;
     this.arrange(store.agents.map((agent) => ({agent, alive})));
     $("no-agents").hidden = store.agents.length > 0;
     const serving = store.agents.filter((agent) => agent.in_service).length;

@@ -186,6 +186,7 @@ export class Charts {
 
   redraw(measure = false) {
     if (measure) for (const chart of this.charts) chart.measure();
+    this.fresh = null;
     if (this.store) this.draw(this.store);
   }
 
@@ -200,6 +201,12 @@ export class Charts {
   }
 
   draw(store) {
+    const fresh = [store.points.at(-1)?.at, store.trafficPoints.at(-1)?.at, store.events[0]?.id, store.alive, store.status?.max, store.status?.min].join();
+    // Between two points, time alone moves: less than a pixel is not worth a painting.
+    const moved = (performance.now() - this.drawn) / this.spanFor(store) * (this.charts[0].width ?? 0) > 0.7;
+    if (fresh === this.fresh && !moved && this.store) return;
+    this.fresh = fresh;
+    this.drawn = performance.now();
     this.store = store;
     if (!this.charts[0].width) for (const chart of this.charts) chart.measure();
     const span = this.spanFor(store);

@@ -35,10 +35,13 @@ export function plural(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
+const time = {hour: "2-digit", minute: "2-digit", hour12: false};
+const WITH_SECONDS = new Intl.DateTimeFormat("en-GB", {...time, second: "2-digit"});
+const WITHOUT = new Intl.DateTimeFormat("en-GB", time);
+
 /** The time of day; ``at`` is in milliseconds. */
 export function clock(at, seconds = true) {
-  const time = {hour: "2-digit", minute: "2-digit", hour12: false};
-  return new Date(at).toLocaleTimeString("en-GB", seconds ? {...time, second: "2-digit"} : time);
+  return (seconds ? WITH_SECONDS : WITHOUT).format(at);
 }
 
 /** "clusterops.playground.application : Run it" as "application: Run it". */

@@ -12,21 +12,26 @@ const LEAVING_MS = 900;
 const BEAD = 14;
 const LEAST_TOP = 20;  // requests a second: less is not drawn as a torrent
 
-/** A line with beads that move along it. */
-class Flow {
+/** Beads that move along a line. */
+class Beads {
   constructor(cls) {
-    this.base = shape("path", {class: `flow ${cls}`});
-    this.beads = shape("path", {class: `beads ${cls}`, "stroke-dasharray": `0.1 ${BEAD - 0.1}`});
-    this.node = shape("g", {}, this.base, this.beads);
+    this.node = shape("path", {class: `beads ${cls}`});
     this.run = null;
     this.speed = 0;
+    this.space(BEAD);
   }
 
-  draw(path, rate, top, thickest) {
+  space(gap) {
+    if (gap === this.gap) return;
+    this.gap = gap;
+    set(this.node, {"stroke-dasharray": `0.1 ${gap - 0.1}`});
+    this.go(0);
+  }
+
+  draw(path, rate, top, thickest, gap = BEAD) {
     const {width, speed} = flow(rate, top, thickest);
-    set(this.base, {d: path, "stroke-width": width});
-    set(this.beads, {d: path, "stroke-width": Math.min(width + 1.6, 8)});
-    this.node.classList.toggle("still", speed === 0);
+    this.space(gap);
+    set(this.node, {d: path, "stroke-width": Math.min(width + 1.6, 8)});
     this.go(calm.matches ? 0 : speed);
   }
 
@@ -36,12 +41,14 @@ class Flow {
     if (!speed) {
       this.run?.cancel();
       this.run = null;
+      this.node.classList.add("none");
       return;
     }
-    this.run ??= this.beads.animate(
-      [{strokeDashoffset: BEAD}, {strokeDashoffset: 0}], {duration: 1000, iterations: Infinity},
+    this.node.classList.remove("none");
+    this.run ??= this.node.animate(
+      [{strokeDashoffset: this.gap}, {strokeDashoffset: 0}], {duration: 1000, iterations: Infinity},
     );
-    this.run.updatePlaybackRate(speed / BEAD);
+    this.run.updatePlaybackRate(speed / this.gap);
   }
 }
 
@@ -153,27 +160,28 @@ class Card {
   }
 
   show(slot) {
-    const {agent, alive} = slot;
+    const {agent, alive, number} = slot;
+    const small = this.size.startsWith("small"), large = this.size.startsWith("large");
+    const {cpu, memory} = this.picture.limits;
+    // What is drawn, in one text: nothing is touched where it is as before.
+    const drawn = agent ? [alive, agent.standing, Math.round(agent.cpu_percent ?? -1), cpu, memory, this.size,
+      ...(small ? [] : [Math.round(agent.memory_percent ?? -1), agent.step, count(agent.rate), agent.flight])].join() : `${this.size}`;
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     const state = agent ? agent.standing : "empty";
     const [word, colour] = agent ? STATES[state] : ["free", "soft"];
     set(this.node, {"data-state": state, "data-colour": colour});
     set(this.path, {d: ICONS[state] ?? ICONS.off});
-    write(this.name, this.size.startsWith("small") ? String(slot.number) : `agent-${slot.number}`);
-    write(this.word, this.size.startsWith("large") ? word : "");
-    if (!agent) {
-      write(this.tip, `agent-${slot.number}: not there; it may come`);
-      write(this.note, "");
-      return;
-    }
-    const {cpu, memory} = this.picture.limits;
-    this.cpu.show(alive ? agent.cpu_percent : null, cpu);
-    this.memory.show(alive ? agent.memory_percent : null, memory);
+    write(this.name, small ? String(number) : `agent-${number}`);
+    write(this.word, large ? word : "");
+    write(this.tip, agent ? `agent-${number}: ${word}` : `agent-${number}: not there; it may come`);
+    this.cpu.show(alive ? agent?.cpu_percent : null, cpu);
+    if (small) return;
+    this.memory.show(alive ? agent?.memory_percent : null, memory);
+    if (!agent) return write(this.note, "");
     const busy = agent.pool ? `${count(agent.rate)} req/s` : "";
-    const flight = this.size.startsWith("large") && agent.pool ? ` · ${agent.flight} in flight` : "";
+    const flight = large && agent.pool ? ` · ${agent.flight} in flight` : "";
     fit(this.note, agent.step ? step(agent.step) : busy ? busy + flight : word, this.width - 20, 5.9);
-    write(this.tip, `agent-${slot.number}: ${word}, CPU ${percent(agent.cpu_percent)}, memory ` +
-      `${percent(agent.memory_percent)}, ${count(agent.rate)} requests a second, ` +
-      `${agent.flight} in flight`);
   }
 }
 
@@ -202,21 +210,29 @@ export class Picture {
     this.order = shape("path", {class: "wire"});
     this.wires = shape("g");
     this.flows = shape("g");
+    this.beads = shape("g");
     this.cards = shape("g");
-    this.way = new Flow("all");
-    this.svg = shape("svg", {role: "img", "aria-labelledby": about.id, focusable: "false"},
-      this.host, this.hostName, this.control, this.controlName, this.order, this.wires,
-      this.way.node, this.flows, ...Object.values(this.boxes).map((each) => each.node), this.clients, this.cards);
-    box.replaceChildren(this.svg);
+    this.way = shape("path", {class: "flow all"});
+    this.wayBeads = new Beads("all");
+    // Two sheets, one above the other: what moves all the time is painted without the rest.
+    this.sheets = [
+      shape("svg", {class: "sheet", role: "img", "aria-labelledby": about.id},
+        this.host, this.hostName, this.control, this.controlName, this.order, this.wires, this.way, this.flows,
+        ...Object.values(this.boxes).map((each) => each.node), this.clients, this.cards),
+      shape("svg", {class: "sheet moving", "aria-hidden": "true"}, this.wayBeads.node, this.beads),
+    ];
+    box.replaceChildren(...this.sheets);
     this.arrange = keyed(this.cards, (slot) => slot.number, () => this.card());
     this.arrangeFlows = keyed(this.flows, (slot) => slot.number, () => this.agentFlow());
+    this.arrangeBeads = keyed(this.beads, (lane) => lane.key, () => this.lane());
     this.arrangeWires = keyed(this.wires, (slot) => slot.number, () => {
       const node = shape("path", {class: "wire busy"});
       return {node, update: (slot) => set(node, {d: wire(this.plan, slot.number)})};
     });
     this.key = "";
-    this.spoken = "";
     this.said = 0;
+    this.width = 0;
+    new ResizeObserver(([entry]) => { this.width = entry.contentRect.width; }).observe(box);
   }
 
   card() {
@@ -232,22 +248,57 @@ export class Picture {
   }
 
   agentFlow() {
-    const line = new Flow("one");
+    const node = shape("path");
     return {
-      node: line.node,
-      update: (slot) => {
-        const rate = slot.alive ? slot.agent.rate : 0;
-        line.node.classList.toggle("draining", slot.agent.standing === "draining");
-        line.draw(route(this.plan, slot.number), rate, this.top, this.plan.size === "small" ? 3.5 : 6);
+      node,
+      update: ({number, agent, alive}) => {
+        const {width, speed} = flow(alive ? agent.rate : 0, this.top, this.thickest);
+        const state = agent.standing === "draining" ? " draining" : speed ? "" : " still";
+        set(node, {class: `flow one${state}`, d: route(this.plan, number), "stroke-width": width});
       },
     };
+  }
+
+  /** Beads of one agent; where agents are many, of a row of them. */
+  lane() {
+    const beads = new Beads("one");
+    return {
+      node: beads.node,
+      update: (lane) => {
+        set(beads.node, {class: `beads one${lane.draining ? " draining" : ""}${beads.speed ? "" : " none"}`});
+        beads.draw(lane.path, lane.rate, lane.top, this.thickest, this.plan.size === "small" ? 3 * BEAD : BEAD);
+      },
+    };
+  }
+
+  get thickest() {
+    return this.plan.size === "small" ? 3.5 : 6;
+  }
+
+  lanes(slots) {
+    if (this.plan.size !== "small") {
+      return slots.map(({number, agent, alive}) => ({
+        key: number, path: route(this.plan, number), rate: alive ? agent.rate : 0, top: this.top,
+        draining: agent.standing === "draining",
+      }));
+    }
+    const rows = new Map();
+    for (const {number, agent, alive} of slots) {
+      const {row, column} = this.plan.places.get(number);
+      const lane = rows.get(row) ?? {key: `row ${row}`, rate: 0, top: 0, last: -1, draining: false};
+      lane.rate += alive ? agent.rate ?? 0 : 0;
+      lane.top += this.top;
+      if (column > lane.last) Object.assign(lane, {last: column, path: route(this.plan, number)});
+      rows.set(row, lane);
+    }
+    return [...rows.values()];
   }
 
   /** Draw the store's facts; anew where the width or the agents have changed. */
   draw(store) {
     const {status, traffic, alive} = store;
     const agents = status ? store.agents : [];
-    const width = Math.max(Math.floor(this.box.clientWidth), 280);
+    const width = Math.max(Math.floor(this.width || this.box.clientWidth), 280);
     const numbers = slots(agents, status?.max ?? 1);
     const key = `${width}:${numbers.join()}`;
     if (key !== this.key) {
@@ -259,17 +310,24 @@ export class Picture {
     const byNumber = new Map(agents.map((agent) => [agent.number, agent]));
     const cards = numbers.map((number) => ({number, agent: byNumber.get(number), alive}));
     this.arrange(cards);
-    this.arrangeFlows(cards.filter(({agent}) => agent?.pool));
+    const pooled = cards.filter(({agent}) => agent?.pool);
+    this.arrangeFlows(pooled);
+    this.arrangeBeads(this.lanes(pooled));
     this.arrangeWires(cards.filter(({agent}) => alive && agent?.step));
-    this.way.draw(entrance(this.plan), alive ? traffic?.requests_per_s : 0, this.total, 8);
+    const rate = alive ? traffic?.requests_per_s : 0, {width: thick, speed} = flow(rate, this.total, 8);
+    set(this.way, {class: `flow all${speed ? "" : " still"}`, d: entrance(this.plan), "stroke-width": thick});
+    this.wayBeads.draw(entrance(this.plan), rate, this.total, 8);
     this.order.classList.toggle("busy", alive && Boolean(status.action));
     this.say(store, agents);
   }
 
   lay(width, numbers) {
     const plan = this.plan = layout(width, numbers);
-    set(this.svg, {viewBox: `0 0 ${plan.width} ${plan.height}`, width: plan.width, height: plan.height,
-      "data-kind": plan.kind});
+    for (const sheet of this.sheets) {
+      set(sheet, {viewBox: `0 0 ${plan.width} ${plan.height}`, width: plan.width, height: plan.height});
+    }
+    set(this.box, {"data-size": plan.size});
+    this.box.style.height = `${plan.height}px`;
     frame(this.host, plan.host);
     frame(this.control, plan.control);
     set(this.hostName, {x: plan.host.x + 14, y: plan.host.y + 21});
