@@ -26,7 +26,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A calm cluster of two agents with an hour behind it. Tests leave it as it was."""
     made = Scene(tmp_path_factory.mktemp("scene"))
     # Two agents are right for this, and for what an hour ago was another matter.
-    made.load = lambda at: 150.0 if at > made.began - 900 else 700.0
+    made.load = lambda at: 190.0 if at > made.began - 900 else 700.0
     made.start()
     yield made
     made.stop()

@@ -80,7 +80,7 @@ class Scene:
         self.machines = {n: Machine(n) for n in range(1, agents + 1)}
         for machine in list(self.machines.values())[:serving]:
             machine.state, machine.pool, machine.ready = "running", "in_service", True
-        self.load: Callable[[float], float] = lambda _at: 120.0
+        self.load: Callable[[float], float] = lambda _at: 190.0
         self.errors = 0.0
         self.reachable = True
         self.crowd = 0
