@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import ROOT, Cluster, request, wait_for
+from tests.e2e.dashboard import look
 from tests.e2e.steady_client import SteadyClient
 
 pytestmark = pytest.mark.e2e
+DASHBOARD = "http://127.0.0.1:19000"
 
 
 def test_status_tells_what_runs(cluster: Cluster) -> None:
@@ -132,14 +134,20 @@ def test_ssh_and_logs_reach_the_nodes(cluster: Cluster) -> None:
 
 def test_load_scales_up_and_down_and_no_request_fails(cluster: Cluster) -> None:
     before = cluster.requests_per_agent()
+    pictures = cluster.folder / "pictures"
+    look(DASHBOARD, pictures, "calm")
     with SteadyClient(cluster.url) as steady:
         load = cluster.start("load", "--duration", "100", "--users", "50", "--json")
         wait_for("a second agent in service", lambda: len(cluster.in_service()) >= 2, 95)
+        shown = look(DASHBOARD, pictures, "under-load", pictures=True)
+        assert int(shown["serving"]) >= 2
         output, errors = load.communicate(timeout=150)
         assert load.returncode == 0, errors
         during = cluster.requests_per_agent()
         wait_for("down to the minimum", lambda: cluster.in_service() == ["agent-1"], 240)
         wait_for("the others are off", lambda: _running_agents(cluster) == ["agent-1"], 60)
+    assert look(DASHBOARD, pictures, "afterwards")["serving"] == "1"
+    print(f"pictures of the dashboard: {pictures}")
     summary = json.loads(output)
     print(json.dumps(summary, indent=2))
     assert summary["failures"] == 0, summary["errors"]

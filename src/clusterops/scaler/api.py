@@ -22,8 +22,7 @@ from clusterops.http_api.access import AccessFile, may
 from clusterops.http_api.audit import Audit, Entry, fields
 from clusterops.http_api.guard import Guard, Rules, note
 from clusterops.http_api.guard import error as _error
-from clusterops.scaler import host_jobs, schemas
-from clusterops.scaler import page, schemas
+from clusterops.scaler import host_jobs, page, schemas
 from clusterops.scaler.bounds import checked, least
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.feed import Feed, FullError
