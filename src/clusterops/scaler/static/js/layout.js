@@ -3,8 +3,8 @@
 
 /** Sizes of an agent's card: the largest one that leaves room for all is taken. */
 export const SIZES = {
-  large: {w: 208, h: 88, gap: 18},
-  medium: {w: 138, h: 60, gap: 16},
+  large: {w: 178, h: 88, gap: 18},
+  medium: {w: 132, h: 60, gap: 16},
   small: {w: 52, h: 38, gap: 12},
 };
 const PAD = 14;
@@ -74,14 +74,14 @@ function wide(width, numbers) {
   // The control node is as tall as it has to be, in the middle.
   const tallest = Math.min(inner, 300);
   const y = top + (inner - tallest) / 2;
-  const part = (tallest - 34 - 3 * 10 - 4) / 4;
+  const part = (tallest - 34 - 3 * 10 - 14) / 4;
   const inside = {x: control.x + 10, w: control.w - 20};
   const boxes = {
     control: {...control, y, h: tallest - part - 12},
-    balancer: {...inside, y: y + 30, h: part + 14},
+    balancer: {...inside, y: y + 30, h: part + 6},
   };
   boxes.scaler = {...inside, y: boxes.balancer.y + boxes.balancer.h + 10, h: part};
-  boxes.datastore = {...inside, y: boxes.scaler.y + part + 10, h: part - 14};
+  boxes.datastore = {...inside, y: boxes.scaler.y + part + 10, h: part};
   boxes.control.h = boxes.datastore.y + boxes.datastore.h + 10 - y;
   boxes.manager = {
     ...control, y: boxes.control.y + boxes.control.h + 14,
@@ -96,9 +96,10 @@ function wide(width, numbers) {
 }
 
 function tall(width, numbers) {
-  const host = {x: 1, y: 92, w: width - 2};
+  const host = {x: 1, y: 76, w: width - 2};
   const clients = {x: width / 2 - 60, y: 2, w: 120, h: 48};
-  const control = {x: host.x + 8, y: host.y + 30, w: host.w - 16};
+  // The requests go down on its left.
+  const control = {x: host.x + 24, y: host.y + 30, w: host.w - 32};
   const inside = {x: control.x + 8, w: control.w - 16};
   const balancer = {...inside, y: control.y + 28, h: 50};
   const half = (inside.w - 8) / 2;

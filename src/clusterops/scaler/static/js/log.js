@@ -55,7 +55,7 @@ export class Log {
     const node = el("li", "", time, sign, words);
     return {node, update: (entry) => {
       set(node, {"data-kind": entry.kind, "data-tone": entry.tone});
-      write(sign, {up: "▲", down: "▼", blocked: "⏸", calm: "·", event: "•"}[entry.kind]);
+      write(sign, {up: "▲", down: "▼", blocked: "‖", calm: "·", event: "•"}[entry.kind]);
       const from = clock(entry.from);
       write(time, entry.times > 1 ? `${from} – ${clock(entry.at)}` : from);
       time.dateTime = new Date(entry.at).toISOString();

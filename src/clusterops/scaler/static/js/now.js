@@ -93,6 +93,7 @@ export class Why {
     $("doing").hidden = !alive || !status.actions.length;
     if (!alive) {
       write($("headline"), "Unknown");
+      set($("headline"), {"data-kind": null});
       write($("reason"), "The scaler does not answer.");
       for (const id of ["guard", "decided", "next"]) write($(id), "");
       this.gauges([]);

@@ -2,7 +2,7 @@
 // The live picture of the cluster. For screen readers there is its summary, and the agents' table.
 
 import {calm, keyed, set, shape, write} from "./dom.js";
-import {count, percent, plural, step} from "./format.js";
+import {count, percent, step} from "./format.js";
 import {ICONS, icon} from "./icons.js";
 import {entrance, flow, layout, route, slots, wire} from "./layout.js";
 import {niceCeiling} from "./scales.js";
@@ -173,7 +173,7 @@ class Card {
     set(this.node, {"data-state": state, "data-colour": colour});
     set(this.path, {d: ICONS[state] ?? ICONS.off});
     write(this.name, small ? String(number) : `agent-${number}`);
-    write(this.word, large ? word : "");
+    write(this.word, large && alive ? word : "");
     write(this.tip, agent ? `agent-${number}: ${word}` : `agent-${number}: not there; it may come`);
     this.cpu.show(alive ? agent?.cpu_percent : null, cpu);
     if (small) return;
@@ -181,7 +181,7 @@ class Card {
     if (!agent) return write(this.note, "");
     const busy = agent.pool ? `${count(agent.rate)} req/s` : "";
     const flight = large && agent.pool ? ` · ${agent.flight} in flight` : "";
-    fit(this.note, agent.step ? step(agent.step) : busy ? busy + flight : word, this.width - 20, 5.9);
+    fit(this.note, !alive ? "unknown" : agent.step ? step(agent.step) : busy ? busy + flight : word, this.width - 20, 5.7);
   }
 }
 
@@ -361,9 +361,8 @@ export class Picture {
       write(this.about, status ? "The cluster does not answer." : "Nothing is known of the cluster yet.");
       return;
     }
-    const serving = agents.filter((agent) => agent.in_service).length;
     const {parts, action, application} = status;
-    this.boxes.balancer.say(parts.load_balancer === false ? "does not answer" : `${plural(serving, "agent")}, ${traffic?.in_flight ?? 0} in flight`);
+    this.boxes.balancer.say(parts.load_balancer === false ? "does not answer" : `${traffic?.in_flight ?? 0} in flight`);
     this.boxes.scaler.say(action ? `${action.kind === "scale_up" ? "adds" : action.kind === "prepare" ? "prepares" : "removes"} ${action.agent}` :
       {auto: "watches", held: "is held", paused: "is paused"}[status.mode] ?? status.mode);
     this.boxes.datastore.say(application.name ? `of ${application.name}` : "no application");

@@ -11,7 +11,7 @@
     root.dataset.theme = choice === "auto" ? (dark.matches ? "dark" : "light") : choice;
     const button = document.getElementById("theme");
     if (!button) return;
-    button.querySelector("span").textContent = {auto: "System colours", light: "Light", dark: "Dark"}[choice];
+    button.querySelector("span").textContent = {auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark"}[choice];
     button.setAttribute("aria-label", `Colours: ${choice === "auto" ? "as the system" : choice}. Change to ${NEXT[choice] === "auto" ? "the system's" : NEXT[choice]}.`);
   };
   apply();
