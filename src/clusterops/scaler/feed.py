@@ -59,8 +59,6 @@ class Feed:
         self._traffic_to = 0.0
         self._event_to = 0
         self._event_at = 0.0
-        self.sources: dict[str, Callable[[], Any]] = {}
-        """More to tell: the key in a message, and what makes its value."""
 
     def close(self) -> None:
         """End all streams; readers come back when there is somebody to tell them something."""
@@ -130,7 +128,7 @@ class Feed:
             "at": round(self._clock(), 3),
             "status": self._describe(self._controller),
             "traffic": self._watch.now if self._watch else None,
-            **{name: make() for name, make in self.sources.items()},
+            "jobs": self._watch.jobs if self._watch else None,
         }
 
     def snapshot(self) -> Json:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Watching the traffic: the load balancer's counters, often while somebody looks, seldom else.
+"""Watching the traffic: the load balancer's counters, often while somebody looks, seldom else;
+and the jobs of the host while somebody looks.
 
 No decision is made of it, and a failure here is nobody else's business.
 """
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from typing import Any
 
 import aiohttp
 
+from clusterops.scaler.answers import ProbeError
+from clusterops.scaler.observe import read_token
 from clusterops.scaler.settings import ScalerSettings
 from clusterops.scaler.store import Store
 from clusterops.scaler.traffic import Look, between, oldest_within, parse
@@ -30,6 +34,8 @@ _RATE_WINDOW_S = 3.5
 _TIMEOUT_S = 2.0
 _LIMIT = 2 * 1024 * 1024
 _PRUNE_EVERY_S = 600.0
+_NOT_OFFERED_S = 30.0
+"""Until a Server Manager without jobs is asked for them again."""
 
 
 class Watch:
@@ -43,6 +49,11 @@ class Watch:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = f"{settings.load_balancer_admin_url.rstrip('/')}/metrics"
+        self._jobs_url = f"{settings.server_manager_url.rstrip('/')}/api/v1/jobs"
+        self._token_file = settings.token_file
+        self._ca_file = settings.server_manager_ca_file
+        self._jobs_from = 0.0
+        self._tls: ssl.SSLContext | bool | None = None
         self._kept_s = settings.ticks_kept_s
         self._store = store
         self._clock = clock
@@ -54,6 +65,8 @@ class Watch:
         self._wake = asyncio.Event()
         self.now: dict[str, Any] | None = None
         """The latest figures; None while the load balancer does not tell any."""
+        self.jobs: list[Any] | None = None
+        """Jobs of the host; None where nobody knows."""
         self.points: deque[dict[str, Any]] = deque(maxlen=int(3600 / POINT_S))
 
     @contextlib.contextmanager
@@ -76,7 +89,8 @@ class Watch:
             while True:
                 self._wake.clear()
                 began = self._monotonic()
-                self.take(await self._look(session))
+                look, self.jobs = await asyncio.gather(self._look(session), self._ask_jobs(session))
+                self.take(look)
                 pause = LIVE_S if self._watchers else POINT_S
                 with contextlib.suppress(TimeoutError):
                     rest = pause - (self._monotonic() - began)
@@ -89,6 +103,26 @@ class Watch:
                 return parse(body.decode(), self._monotonic()) if answer.status == 200 else None
         except (aiohttp.ClientError, OSError, ValueError):  # a time-out is an OSError, too
             return None
+
+    async def _ask_jobs(self, session: aiohttp.ClientSession) -> list[Any] | None:
+        if not self._watchers or self._monotonic() < self._jobs_from:
+            return None
+        try:
+            headers = {"Authorization": f"Bearer {read_token(self._token_file)}"}
+            if self._tls is None:
+                known = self._ca_file is not None
+                self._tls = ssl.create_default_context(cafile=self._ca_file) if known else True
+            async with session.get(
+                self._jobs_url, headers=headers, allow_redirects=False, ssl=self._tls
+            ) as answer:
+                body = await answer.json() if answer.status == 200 else None
+        except (ProbeError, aiohttp.ClientError, OSError, ValueError):
+            body = None
+        jobs = body.get("jobs") if isinstance(body, dict) else None
+        if not isinstance(jobs, list):
+            self._jobs_from = self._monotonic() + _NOT_OFFERED_S
+            return None
+        return jobs
 
     def take(self, look: Look | None) -> None:
         """Make figures of a look; None forgets what was known."""

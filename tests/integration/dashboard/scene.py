@@ -340,6 +340,7 @@ class FakeWatch:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self.points: deque[dict[str, Any]] = deque(maxlen=720)
+        self.jobs: list[dict[str, Any]] | None = None
 
     @property
     def now(self) -> dict[str, Any] | None:

@@ -114,6 +114,28 @@ def test_what_changes_is_seen_within_a_second(make_scene: Make, open_page: Open)
     assert seconds < 3, "one second is promised; a busy machine has two more"
 
 
+def test_jobs_are_told_by_the_stream(make_scene: Make, open_page: Open) -> None:
+    scene = make_scene()
+    scene.watch.jobs = [
+        {
+            "kind": "deploy",
+            "state": "failed",
+            "started_at": "2026-01-31T14:05:30Z",
+            "ended_at": "2026-01-31T14:05:50Z",
+            "arguments": {"application": "apps/whoami"},
+            "progress": {},
+            "message": "it was not ready in time",
+        }
+    ]
+    page = open_page(scene.url)
+    page.route("**/api/v1/jobs", lambda route: route.abort())
+    live(page)
+    unlock(page)
+    told = page.locator("#deploy-now")
+    expect(told).to_have_text("Deploying apps/whoami: failed · it was not ready in time")
+    expect(page.locator("#load-start")).to_be_enabled()
+
+
 @pytest.mark.parametrize("state", ["paused", "error"])
 def test_states_are_told_apart(state: str, make_scene: Make, open_page: Open) -> None:
     scene = make_scene(interval_s=0.5)

@@ -4,7 +4,7 @@
 import {$, set, write} from "./dom.js";
 import {RUNNING, latest, share, words} from "./jobs.js";
 
-const JOBS_EVERY_MS = 2000;
+const JOBS_EVERY_MS = 1000;
 const UNKNOWN = "This scaler does not offer it.";
 
 export class Controls {
@@ -94,9 +94,9 @@ export class Controls {
     }
   }
 
-  /** What runs on the host, where the stream does not tell. */
+  /** What runs on the host, where the stream does not tell: an older Server Manager has no jobs. */
   async look() {
-    if (!this.access.mayChange || !this.store || document.hidden) return;
+    if (!this.access.mayChange || !this.store || this.store.jobsTold || document.hidden) return;
     try {
       const answer = await fetch("api/v1/jobs", {headers: this.access.headers(), cache: "no-store", signal: AbortSignal.timeout(4000)});
       this.offered = answer.ok ? true : answer.status === 404 ? false : this.offered;
@@ -117,6 +117,7 @@ export class Controls {
 
   draw(store) {
     this.store = store;
+    if (store.jobsTold) this.offered = true;
     const {status, alive} = store;
     const unlocked = this.access.mayChange;
     $("unlock").hidden = unlocked;

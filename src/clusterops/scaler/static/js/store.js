@@ -15,6 +15,7 @@ export class Store {
     this.status = null;
     this.traffic = null;
     this.jobs = null;  // null: not known
+    this.jobsTold = false;  // by the stream
     this.agents = [];
     this.points = [];
     this.trafficPoints = [];
@@ -83,7 +84,8 @@ export class Store {
     this.skew = Math.abs(skew) > 1500 ? skew : 0;  // smaller ones are the way's
     this.status = status;
     this.traffic = traffic;
-    if (jobs !== undefined) this.jobs = jobs;
+    this.jobsTold = Array.isArray(jobs);
+    if (this.jobsTold) this.jobs = jobs;
     this.agents = agentsOf(status, traffic);
     const fresh = (key) => mean(this.agents.filter((one) => one.in_service).map((one) => one[key]));
     this.live.push({
