@@ -49,6 +49,7 @@ class FakeCluster:
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     job: dict[str, Any] = field(default_factory=dict)
     url: str = ""
+    metrics: str = ""  # what the load balancer tells Prometheus
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def serve(self, name: str) -> None:
@@ -165,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.reply(200, {"servers": servers})
         elif self.path == "/api/v1/jobs":
             self.host("GET")
+        elif self.path == "/metrics" and cluster.metrics:
+            self.reply(200, cluster.metrics.encode())
         elif self.path == "/agents":
             with cluster.lock:
                 self.reply(200, {"agents": list(cluster.pool.values())})

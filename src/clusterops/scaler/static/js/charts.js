@@ -2,7 +2,7 @@
 // The charts of the last hour, on one time axis, with marks for what the scaler did.
 
 import {happening, isMark, markKind, thresholds} from "./decisions.js";
-import {$, el, keyed, set, shape, write} from "./dom.js";
+import {$, el, keyed, set, shape, write, zoom} from "./dom.js";
 import {DASH, clock, count, milliseconds, percent} from "./format.js";
 import {area, line, linear, marks, nearest, niceCeiling, pace, stairs, timeMarks} from "./scales.js";
 
@@ -76,13 +76,14 @@ class Chart {
       this.box.append(this.flags);
       this.arrange = keyed(this.flags, (mark) => mark.id, (mark) => charts.flag(mark));
     }
-    this.box.addEventListener("pointermove", (event) => charts.point(event.clientX - this.box.getBoundingClientRect().left, this));
+    this.box.addEventListener("pointermove", (event) => charts.point((event.clientX - this.box.getBoundingClientRect().left) / this.zoom, this));
     this.box.addEventListener("pointerleave", () => charts.point(null, this));
   }
 
   measure() {
-    this.width = Math.max(Math.floor(this.box.clientWidth), 200);
-    this.height = Math.max(Math.floor(this.box.clientHeight), 120);
+    this.zoom = zoom();
+    this.width = Math.max(Math.floor(this.box.clientWidth / this.zoom), 200);
+    this.height = Math.max(Math.floor(this.box.clientHeight / this.zoom), 110);
   }
 
   draw(store, span, now) {
@@ -96,7 +97,7 @@ class Chart {
     const base = height - AXIS;
     const x = this.x = linear(now - span, now, LEFT, width - RIGHT);
     const y = linear(0, top, base, TOP);
-    set(this.svg, {viewBox: `0 0 ${width} ${height}`, width, height});
+    set(this.svg, {viewBox: `0 0 ${width} ${height}`, width: width * this.zoom, height: height * this.zoom});
     this.axes(x, y, top, span, now);
     for (const one of about.series) {
       const draw = {line: () => line(points, one.key, x, y, gap), area: () => area(points, one.key, x, y, gap, base),
@@ -123,7 +124,7 @@ class Chart {
     }
     for (const at of timeMarks(now - span, now, Math.max(Math.floor(width / 90), 2))) {
       const place = x(at);
-      if (place < LEFT + 14 || place > width - 34) continue;
+      if (place < LEFT + 14 || place > width - 58) continue;
       parts.push(label(clock(at, false), {x: place.toFixed(1), y: height - 5, "text-anchor": "middle"}));
     }
     parts.push(label("now", {x: width - RIGHT, y: height - 5, "text-anchor": "end"}));
@@ -220,7 +221,7 @@ export class Charts {
   mark(store, span, now) {
     const chart = this.charts.at(-1);
     const events = store.events.filter((event) => isMark(event) && event.at > now - span && event.at <= now + 1000).slice(0, 80).reverse();
-    this.marks = events.map((event) => ({id: event.id, event, x: chart.x(event.at), kind: markKind(event)}));
+    this.marks = events.map((event) => ({id: event.id, event, x: chart.x(event.at) * chart.zoom, kind: markKind(event)}));
     chart.arrange(this.marks);
     const known = this.marks.some((mark) => mark.id === this.chosen);
     if (!known) this.chosen = this.marks.at(-1)?.id ?? null;

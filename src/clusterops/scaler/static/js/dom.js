@@ -68,4 +68,9 @@ function next(node) {
   return sibling;
 }
 
+/** How much larger than on a laptop everything is: drawings grow with the text, up to a projector. */
+export function zoom() {
+  return Math.max(parseFloat(getComputedStyle(document.documentElement).fontSize) / 14.5, 1);
+}
+
 export const calm = matchMedia("(prefers-reduced-motion: reduce)");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The live picture of the cluster. For screen readers there is its summary, and the agents' table.
 
-import {calm, keyed, set, shape, write} from "./dom.js";
+import {calm, keyed, set, shape, write, zoom} from "./dom.js";
 import {count, percent, step} from "./format.js";
 import {ICONS, icon} from "./icons.js";
 import {entrance, flow, layout, route, slots, wire} from "./layout.js";
@@ -232,7 +232,11 @@ export class Picture {
     this.key = "";
     this.said = 0;
     this.width = 0;
-    new ResizeObserver(([entry]) => { this.width = entry.contentRect.width; }).observe(box);
+    this.zoom = 1;
+    new ResizeObserver(([entry]) => {
+      this.width = entry.contentRect.width;
+      this.zoom = zoom();
+    }).observe(box);
   }
 
   card() {
@@ -298,9 +302,9 @@ export class Picture {
   draw(store) {
     const {status, traffic, alive} = store;
     const agents = status ? store.agents : [];
-    const width = Math.max(Math.floor(this.width || this.box.clientWidth), 280);
+    const width = Math.max(Math.floor((this.width || this.box.clientWidth) / this.zoom), 280);
     const numbers = slots(agents, status?.max ?? 1);
-    const key = `${width}:${numbers.join()}`;
+    const key = `${width}:${this.zoom}:${numbers.join()}`;
     if (key !== this.key) {
       this.key = key;
       this.lay(width, numbers);
@@ -324,10 +328,10 @@ export class Picture {
   lay(width, numbers) {
     const plan = this.plan = layout(width, numbers);
     for (const sheet of this.sheets) {
-      set(sheet, {viewBox: `0 0 ${plan.width} ${plan.height}`, width: plan.width, height: plan.height});
+      set(sheet, {viewBox: `0 0 ${plan.width} ${plan.height}`, width: plan.width * this.zoom, height: plan.height * this.zoom});
     }
     set(this.box, {"data-size": plan.size});
-    this.box.style.height = `${plan.height}px`;
+    this.box.style.height = `${plan.height * this.zoom}px`;
     frame(this.host, plan.host);
     frame(this.control, plan.control);
     set(this.hostName, {x: plan.host.x + 14, y: plan.host.y + 21});
