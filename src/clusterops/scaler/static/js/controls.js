@@ -11,6 +11,7 @@ export class Controls {
   constructor(access) {
     this.access = access;
     this.store = null;
+    this.applications = null;
     this.offered = null;  // whether there are jobs: null is not known
     this.touched = new Set();
     this.form("unlock", () => this.unlock());
@@ -96,15 +97,30 @@ export class Controls {
 
   /** What runs on the host, where the stream does not tell: an older Server Manager has no jobs. */
   async look() {
-    if (!this.access.mayChange || !this.store || this.store.jobsTold || document.hidden) return;
+    const known = this.store?.jobsTold && this.applications;
+    if (!this.access.mayChange || !this.store || known || document.hidden) return;
     try {
       const answer = await fetch("api/v1/jobs", {headers: this.access.headers(), cache: "no-store", signal: AbortSignal.timeout(4000)});
       this.offered = answer.ok ? true : answer.status === 404 ? false : this.offered;
-      if (answer.ok) this.store.jobs = (await answer.json()).jobs;
+      if (answer.ok) {
+        const told = await answer.json();
+        if (!this.store.jobsTold) this.store.jobs = told.jobs;
+        this.learn(told);
+      }
       this.store.changed();
     } catch {
       // The stream tells that the scaler does not answer.
     }
+  }
+
+  /** What may be asked for. */
+  learn({applications, rate_max: rate, duration_max_s: seconds}) {
+    this.applications = applications ?? [];
+    if (this.applications.length) {
+      $("applications").replaceChildren(...this.applications.map((name) => new Option(name, name)));
+    }
+    if (rate) set($("load-rate"), {max: rate});
+    if (seconds) set($("load-duration"), {max: seconds});
   }
 
   /** Why a control cannot be used; null where it can. */

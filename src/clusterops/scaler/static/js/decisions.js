@@ -42,6 +42,13 @@ export function decision(point) {
     };
   }
   const wished = wishes(point);
+  if (point.blocked_by === "min" || point.blocked_by === "max") {
+    return {
+      kind: "calm",
+      title: `Stays with ${plural(point.wanted, "agent")}, the ${point.blocked_by === "min" ? "least" : "most"} allowed`,
+      detail: sentence(point.reason),
+    };
+  }
   if (point.blocked_by && wished) {
     return {
       kind: "blocked",

@@ -35,6 +35,7 @@ export function words(job) {
       parts.push(`${duration(progress.duration_s - progress.elapsed_s)} left`);
     }
   }
-  if (job.message) parts.push(job.message);
+  // While a load runs, its message says the same figures in the words of a terminal.
+  if (job.message && !(job.kind === "load" && parts.length > 1)) parts.push(job.message);
   return parts.join(" · ");
 }

@@ -188,7 +188,7 @@ export function wire(plan, number) {
 
 /** Width (px) and speed (px/s) of a flow, in proportion to its share of ``top``. */
 export function flow(rate, top, thickest = 7) {
-  if (!(rate > 0)) return {width: 1.25, speed: 0};
+  if (!(rate >= 0.5)) return {width: 1.25, speed: 0};
   const share = Math.min(rate / top, 1);
   // In steps, so that what hardly changes is not painted anew.
   return {width: Math.round(2 * (1.5 + (thickest - 1.5) * share)) / 2, speed: 18 + 10 * Math.round(15 * share)};

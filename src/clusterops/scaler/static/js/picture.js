@@ -4,6 +4,7 @@
 import {calm, keyed, set, shape, write, zoom} from "./dom.js";
 import {count, percent, step} from "./format.js";
 import {ICONS, icon} from "./icons.js";
+import {RUNNING, latest} from "./jobs.js";
 import {entrance, flow, layout, route, slots, wire} from "./layout.js";
 import {niceCeiling} from "./scales.js";
 import {STATES, summary} from "./standing.js";
@@ -375,6 +376,8 @@ export class Picture {
       this.boxes[name].node.classList.toggle("broken", parts[part] === false);
     }
     write(this.clientsRate, traffic ? `${count(traffic.requests_per_s)} req/s` : "");
+    const load = latest(store.jobs, "load");
+    write(this.clientsName, load?.state === RUNNING ? `${load.arguments?.profile ?? ""} load` : "Clients");
     // A description that changes each second would never be read to its end.
     if (performance.now() - this.said > 5000) {
       this.said = performance.now();
