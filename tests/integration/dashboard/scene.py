@@ -62,7 +62,7 @@ class Scene:
     """Everything outside of the scaler, and the scaler's own parts around it.
 
     Args:
-        load: requests a second by the time (Unix seconds); a constant may be put in its place.
+        rate: requests a second; ``load`` may become any function of the time (Unix seconds).
         step_s: how long a step of a playbook takes.
     """
 
@@ -76,11 +76,12 @@ class Scene:
         port: int = 0,
         read_open: bool = True,
         interval_s: float = 1.0,
+        rate: float = 190.0,
     ) -> None:
         self.machines = {n: Machine(n) for n in range(1, agents + 1)}
         for machine in list(self.machines.values())[:serving]:
             machine.state, machine.pool, machine.ready = "running", "in_service", True
-        self.load: Callable[[float], float] = lambda _at: 190.0
+        self.load: Callable[[float], float] = lambda _at: rate
         self.errors = 0.0
         self.reachable = True
         self.crowd = 0

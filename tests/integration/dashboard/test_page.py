@@ -72,7 +72,7 @@ def test_it_shows_what_the_api_says(scene: Scene, open_page: Open) -> None:
 
 
 def test_agents_come_and_go_before_ones_eyes(make_scene: Make, open_page: Open) -> None:
-    scene = make_scene(serving=1, step_s=0.5)
+    scene = make_scene(serving=1, step_s=0.5, rate=120)
     page = open_page(scene.url)
     live(page)
     scene.load = lambda _at: 320.0
