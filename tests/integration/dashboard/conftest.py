@@ -13,15 +13,16 @@ from tests.integration.dashboard.scene import Scene
 CHROMIUM = "/usr/bin/chromium"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # It has an event loop that runs: asynchronous tests of the same process need it gone.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A calm cluster of two agents with an hour behind it. Tests leave it as it was."""
     made = Scene(tmp_path_factory.mktemp("scene"))
