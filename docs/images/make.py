@@ -21,7 +21,7 @@ URL = "http://127.0.0.1:9000"
 FOLDER = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"
 LIMIT_BYTES = 400_000
-SETTLE_MS = 4000
+SETTLE_MS = 2500
 """Lines and numbers come with the first seconds of the stream."""
 
 
