@@ -50,6 +50,8 @@ from clusterops.server_manager.drivers import _docker_network as networks
 
 UNFINISHED = ".unfinished"
 ENGINE_TIMEOUT_S = 60
+FREEZE_TRIES = 10
+FREEZE_PAUSE_S = 0.3
 REMOVAL_TIMEOUT_S = 45.0
 KILL_TIMEOUT_S = 10.0
 
@@ -174,7 +176,7 @@ class DockerDriver:
                 return False
             if status != "running":
                 raise NotPossible(name, recipe.describe(info, self.provider).state, "be frozen")
-            self._api.pause(info["Id"])
+            self._pause(info["Id"])
             return True
 
     def thaw(self, name: str) -> bool:
@@ -252,6 +254,19 @@ class DockerDriver:
             raise DriverFailure(f"{failure}: {_explain(error)}") from error
         except (DockerException, requests.exceptions.RequestException) as error:
             raise DriverFailure(f"{failure}: {error}") from error
+
+    def _pause(self, container: str) -> None:
+        """Again and again where a busy machine (control groups v1) does not stand still at once."""
+        for _ in range(FREEZE_TRIES - 1):
+            try:
+                self._api.pause(container)
+            except APIError as error:
+                if "unable to freeze" not in str(error):
+                    raise
+                time.sleep(FREEZE_PAUSE_S)
+            else:
+                return
+        self._api.pause(container)
 
     def _network(self) -> networks.Network:
         name = self._network_name
