@@ -104,6 +104,9 @@ def _lint() -> int:
             *("ansible-lint", "--offline"),
             *("--config-file", ".config/ansible-lint.yml"),
         ],
+        "changelog": ["antsibull-changelog", "lint"],
+        # A link that leads nowhere, or a page that nothing leads to, is an error.
+        "mkdocs": ["mkdocs", "build", "--strict", "--quiet"],
     }
     codes = []
     for name, command in commands.items():
@@ -161,6 +164,8 @@ def _ansible_environment() -> dict[str, str]:
         "ANSIBLE_HOME": str(root / ".cache" / "ansible"),
         # Checkers must not ask for a cluster that does not run.
         "ANSIBLE_INVENTORY": str(root / "inventory" / "host.yml"),
+        # MkDocs' theme would advertise its successor in every run.
+        "NO_MKDOCS_2_WARNING": "1",
     }
 
 
