@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+from clusterops import __version__
 from clusterops.config import json_schema
 from clusterops.config_file import load_config
 from clusterops.state import project_root
@@ -127,3 +130,9 @@ def test_the_licence_is_there() -> None:
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "GNU GENERAL PUBLIC LICENSE" in text
     assert "Version 3" in text
+
+
+def test_the_version_is_the_same_wherever_it_is_written() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
+    assert project["version"] == galaxy["version"] == __version__
