@@ -145,7 +145,7 @@ def _server_manager() -> Json:
     from clusterops.state import State
 
     service = Service(
-        config=lambda: ClusterConfig(),
+        config=lambda: ClusterConfig.model_validate({}),
         driver=FakeDriver(Cluster("docs")),
         make_seed=lambda name, addresses: {},
         url_for=lambda host: f"http://{host}:3000",
