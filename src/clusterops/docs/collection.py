@@ -43,7 +43,7 @@ def roles_page(root: Path) -> str:
     for name in roles(root):
         specs = yaml.safe_load((root / "roles" / name / "meta/argument_specs.yml").read_text())
         about = specs["argument_specs"].get("main", {}).get("short_description", "")
-        rows.append([f"[{name}](roles/{name}.md)", of_ansible(about)])
+        rows.append([f"[{name}]({name}.md)", of_ansible(about)])
     return (
         "# Roles\n\nEach stands alone: its defaults work, wrong values are refused with the name "
         "of the variable, a second run changes nothing, and check mode works.\n\n"
@@ -64,7 +64,7 @@ def plugins_page(root: Path) -> str:
     rows = []
     for kind, path in plugins(root):
         about = documentation(root, path)["DOCUMENTATION"]
-        link = f"[{path.stem}](plugins/{link_name(kind, path)}.md)"
+        link = f"[{path.stem}]({link_name(kind, path)}.md)"
         rows.append([link, kind, of_ansible(about["short_description"])])
     return (
         "# Modules and plugins\n\nThe same is told by "

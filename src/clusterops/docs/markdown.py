@@ -44,4 +44,7 @@ def of_ansible(text: str | Sequence[str] | None) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<br>", "\n").split("\n")).strip()
+    words = " ".join(text.replace("<br>", "\n").split("\n")).strip()
+    # Within code a bar does not end a cell, and a backslash would be shown.
+    parts = re.split(r"(``.+?``|`[^`]+`)", words)
+    return "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in parts)

@@ -17,8 +17,8 @@ def reference(root: Path) -> dict[str, str]:
         "cli.md": cli.page(),
         "cluster_yml.md": schemas.cluster_page(),
         "app_yml.md": schemas.app_page(),
-        "roles.md": collection.roles_page(root),
-        "plugins.md": collection.plugins_page(root),
+        "roles/index.md": collection.roles_page(root),
+        "plugins/index.md": collection.plugins_page(root),
     }
     for name in collection.roles(root):
         made[f"roles/{name}.md"] = collection.role_page(root, name)
@@ -28,7 +28,7 @@ def reference(root: Path) -> dict[str, str]:
     documents = apis.documents()
     for name, document in documents.items():
         made[f"apis/{name}.md"] = apis.page(name, document)
-    rows = [[f"[{doc['info']['title']}](apis/{name}.md)", apis.WHERE[name]]
+    rows = [[f"[{doc['info']['title']}]({name}.md)", apis.WHERE[name]]
             for name, doc in documents.items()]  # fmt: skip
-    made["apis.md"] = "# HTTP APIs\n\n" + table(["", "where"], rows)
+    made["apis/index.md"] = "# HTTP APIs\n\n" + table(["", "where"], rows)
     return {f"{FOLDER}/{address}": text for address, text in made.items()}

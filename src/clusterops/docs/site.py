@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from mkdocs.structure.files import File, Files
@@ -15,11 +16,25 @@ from clusterops.state import project_root
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
+_DIAGRAM = re.compile(r"^!\[[^\]]*\]\((images/[\w-]+\.svg)\)$", re.MULTILINE)
+
+
 def on_files(files: Files, *, config: Any) -> Files:
-    """Add the reference, which no file holds."""
-    for address, text in reference(project_root()).items():
+    """Add the reference, which no file holds, to the pages and to the navigation."""
+    made = reference(project_root())
+    for address, text in made.items():
         files.append(File.generated(config, address, content=text))
+    for part in config.nav:
+        for entry in part.get("Reference", []):
+            if isinstance(entry, dict):
+                [pages] = entry.values()
+                folder = posixpath.dirname(pages[0])
+                pages += sorted({*_below(folder, made)} - {*pages})
     return files
+
+
+def _below(folder: str, addresses: Iterable[str]) -> list[str]:
+    return [address for address in addresses if posixpath.dirname(address) == folder]
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
@@ -27,7 +42,13 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
     What they name exists: tests/unit/test_documentation.py looks at each.
     """
-    return rewritten(markdown, page.file.src_uri)
+    docs = project_root() / "docs"
+    drawn = _DIAGRAM.sub(
+        # Within the page a drawing has the colours of the theme that is chosen.
+        lambda match: f"<div>{(docs / match[1]).read_text('utf-8')}</div>",
+        markdown,
+    )
+    return rewritten(drawn, page.file.src_uri)
 
 
 def rewritten(markdown: str, address: str) -> str:
