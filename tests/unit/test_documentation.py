@@ -241,6 +241,22 @@ def test_every_route_of_an_api_is_in_the_reference() -> None:
     assert set(routes()) == set(apis.WHERE)
 
 
+def test_every_route_and_every_key_says_what_it_is_for() -> None:
+    # With an operationId, a summary is made of a function's name.
+    silent = [
+        f"{name}: {method} {path}"
+        for name, document in apis.documents().items()
+        for path, item in document["paths"].items()
+        for method in set(apis.METHODS) & set(item)
+        if not item[method].get(
+            "description", "operationId" not in item[method] and item[method].get("summary")
+        )
+    ]
+    assert silent == []
+    for page in ("cluster_yml", "app_yml"):
+        assert re.findall(r"^\| `[\w.]+` \|  \|.*$", made()[f"reference/{page}.md"], re.M) == []
+
+
 def test_links_out_of_the_pages_become_paths_and_roles_lead_to_their_pages() -> None:
     change = site.rewritten
     assert change("[code](../src/clusterops/config.py)", "scaling.md") == (

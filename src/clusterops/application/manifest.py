@@ -40,8 +40,8 @@ class _Strict(BaseModel):
 class Build(_Strict):
     """How the image is built, relative to the application's folder."""
 
-    context: InnerPath = "."
-    dockerfile: InnerPath = "Dockerfile"
+    context: InnerPath = Field(".", description="Folder that the build may copy from.")
+    dockerfile: InnerPath = Field("Dockerfile", description="How the image is made.")
     base_image: str | None = Field(None, description="Image the Dockerfile starts from.")
     base_image_arg: str = Field("BASE_IMAGE", description="Build argument that overrides it.")
 
@@ -76,17 +76,25 @@ class Default(_Strict):
 class Manifest(_Strict):
     """The content of an app.yml."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")] = Field(
+        description="Its name, also that of its database and user."
+    )
     source: Source = Field(default_factory=lambda: Source.model_validate({}))
-    compose_file: InnerPath = "compose.yml"
+    compose_file: InnerPath = Field("compose.yml", description="What agents run.")
     build: Build = Field(default_factory=lambda: Build.model_validate({}))
-    port: Annotated[int, Field(ge=1, le=65535)] = 5000
-    health_path: UrlPath = "/health"
-    ready_path: UrlPath = "/ready"
+    port: int = Field(5000, ge=1, le=65535, description="The port that an agent publishes.")
+    health_path: UrlPath = Field("/health", description="Answers 200 while the process lives.")
+    ready_path: UrlPath = Field(
+        "/ready", description="Answers 200 when it can serve; only then an agent gets requests."
+    )
     metrics_path: UrlPath | None = Field(
         None, description="Where it tells Prometheus its own metrics; leave out for none."
     )
-    migration_service: str | None = Field(None, pattern=r"^[a-zA-Z0-9][\w-]*$")
+    migration_service: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9][\w-]*$",
+        description="Compose service that is run once for each release; leave out for none.",
+    )
     checks: RelativePath | None = Field(
         None,
         description="Folder of tests of its HTTP interface, relative to app.yml, for "

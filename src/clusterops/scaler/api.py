@@ -111,20 +111,24 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
 
     @app.get(HEALTH, **_answers(schemas.Health))
     async def health() -> dict[str, str]:
+        """Whether the scaler runs."""
         return {"service": "scaler", "status": "healthy"}
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
+        """Numbers of decisions and actions, as Prometheus' text."""
         return Response(
             controller.exporter.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
     @app.get("/api/v1/status", **_answers(schemas.Status))
     async def status() -> Json:
+        """What is wanted, what is there, what was decided last and why."""
         return describe(controller)
 
     @app.get(STREAM, **_stream_answers())
     async def stream() -> Response:
+        """What is new, as server-sent events."""
         try:
             messages = told.open()
         except FullError as error:
@@ -133,6 +137,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
 
     @app.get("/api/v1/access", **_answers(schemas.Access))
     async def access(request: Request) -> Json:
+        """What the token of this request may do."""
         role = request.scope["clusterops.who"]
         return {"role": role, "may_change": may(role, "DELETE")}
 
@@ -143,6 +148,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
         after: Moment = None,
         until: Moment = None,
     ) -> Json:
+        """What was decided and done, newest first."""
         rows = controller.ledger.store.events(
             min(max(limit, 1), 1000), kind, span=_span(after, until)
         )
@@ -150,19 +156,23 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
 
     @app.get("/api/v1/ticks", **_answers(schemas.Ticks))
     async def ticks(limit: int = 30, after: Moment = None, until: Moment = None) -> Json:
+        """Every look with its inputs, rules and verdicts, newest first."""
         rows = controller.ledger.store.ticks(min(max(limit, 1), 1000), span=_span(after, until))
         return {"ticks": [{**row, "at": _time(row["at"])} for row in rows]}
 
     @app.get(AUDIT, **_answers(schemas.AuditEntries))
     async def audit(limit: int = 100) -> Json:
+        """Who changed what, and who was refused, newest first."""
         return {"audit": controller.ledger.store.audit(min(max(limit, 1), 1000))}
 
     @app.get(TARGETS, **_answers(list[schemas.Target]))
     async def prometheus_targets() -> list[Json]:
+        """The agents that Prometheus asks."""
         return targets(controller)
 
     @app.post("/api/v1/desired", **_answers(schemas.Desired, 422, takes=_wanted(settings)))
     async def desired(request: Request) -> Json:
+        """Want a number of agents, which the policy does not go below for a while."""
         body = await _body(request)
         count = body.get("desired")
         low, high = controller.bounds.low, controller.bounds.high
@@ -176,6 +186,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
 
     @app.post("/api/v1/bounds", **_answers(schemas.BoundsSet, 422, takes=_bounds(controller)))
     async def set_bounds(request: Request) -> Json:
+        """Other limits than agents_min and agents_max, for the time being."""
         body = await _body(request)
         try:
             bounds = checked(body.get("min"), body.get("max"), controller.configured)
@@ -187,16 +198,19 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
 
     @app.delete("/api/v1/bounds", **_answers(schemas.BoundsSet))
     async def reset_bounds(request: Request) -> Json:
+        """The limits of cluster.yml again."""
         note(request.scope, "agents as in cluster.yml")
         return _bounds_now(controller, controller.ledger.set_bounds(None))
 
     @app.post("/api/v1/pause", **_answers(schemas.Paused))
     async def pause(request: Request) -> Json:
+        """Decide nothing until resumed; agents that die are still replaced."""
         note(request.scope, "pause")
         return {"changed": controller.ledger.pause(True), "paused": True}
 
     @app.delete("/api/v1/pause", **_answers(schemas.Paused))
     async def resume(request: Request) -> Json:
+        """Decide again."""
         note(request.scope, "resume")
         return {"changed": controller.ledger.pause(False), "paused": False}
 
@@ -205,6 +219,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
         **_answers(schemas.Held, 409, 422, takes=schemas.HoldRequest.model_json_schema()),
     )
     async def hold(request: Request) -> Json:
+        """Keep the scaler from acting while something else changes agents."""
         body = await _body(request)
         holder, ttl = body.get("holder"), body.get("ttl_s", 120)
         if not isinstance(holder, str) or not re.fullmatch(schemas.HOLDER, holder):
@@ -230,6 +245,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
 
     @app.delete("/api/v1/hold", **_answers(schemas.Released, 409))
     async def release(request: Request, holder: str | None = None) -> Json:
+        """Let the scaler act again."""
         note(request.scope, f"release of {holder or 'any hold'}")
         try:
             released = controller.ledger.release(holder)

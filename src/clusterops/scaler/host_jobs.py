@@ -76,6 +76,7 @@ def add_routes(app: FastAPI, settings: ScalerSettings) -> None:
 
     @app.get(JOBS, response_model=None, responses=_answers(contract.JobList, 200, 502))
     async def list_jobs() -> JSONResponse:
+        """The Server Manager's jobs: the last one of each kind."""
         return await host.ask("GET", JOBS)
 
     @app.post(
@@ -86,6 +87,7 @@ def add_routes(app: FastAPI, settings: ScalerSettings) -> None:
         openapi_extra=contract.takes_job(),
     )
     async def start_job(request: Request) -> JSONResponse:
+        """Have the Server Manager start load, a release or a rollback."""
         wanted = _valid(contract.job_request, await json_object(request))
         note(request.scope, contract.in_words(wanted))
         return await host.ask("POST", JOBS, wanted.model_dump())
@@ -94,6 +96,7 @@ def add_routes(app: FastAPI, settings: ScalerSettings) -> None:
         JOBS + "/{kind}", response_model=None, responses=_answers(contract.Job, 200, 404, 502)
     )
     async def stop_job(kind: str, request: Request) -> JSONResponse:
+        """Have the Server Manager end a job."""
         note(request.scope, f"stop {kind}")
         if kind not in get_args(contract.Kind):
             raise HTTPException(404, "There is no such kind of job.")
@@ -106,6 +109,7 @@ def add_routes(app: FastAPI, settings: ScalerSettings) -> None:
         openapi_extra=contract.takes_fault(),
     )
     async def fault(name: str, request: Request) -> JSONResponse:
+        """Ask the Server Manager to kill, freeze or thaw an agent."""
         wanted = _valid(contract.fault_request, await json_object(request))
         note(request.scope, wanted, name)
         # The Server Manager spares control-1; other names must not become a path of its API.

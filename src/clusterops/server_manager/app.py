@@ -94,14 +94,17 @@ def create_app(
 
     @app.get("/", response_model=schemas.Banner)
     async def banner() -> schemas.Banner:
+        """Which service this is."""
         return schemas.Banner()
 
     @app.get("/health", response_model=schemas.Health)
     async def health() -> schemas.Health:
+        """Whether it runs, and whether cluster.yml is the one that it has read."""
         return schemas.Health(config="stale" if config_problem() else "current")
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
+        """Numbers of the API, the provider and the machines, as Prometheus' text."""
         try:
             servers = await service.list()
         except ClusterOpsError:
@@ -110,10 +113,12 @@ def create_app(
 
     @app.get("/api/v1/cluster", response_model=schemas.ClusterBody)
     async def cluster() -> dict[str, Any]:
+        """The resolved cluster.yml, and how the machines reach this host."""
         return await service.cluster()
 
     @app.get(SERVERS, response_model=schemas.ServerList)
     async def list_servers() -> schemas.ServerList:
+        """Every machine of the cluster."""
         found = await service.list()
         return schemas.ServerList(servers=[schemas.ServerBody.of(server) for server in found])
 
@@ -128,6 +133,7 @@ def create_app(
         openapi_extra=_takes(schemas.CreateRequest),
     )
     async def create_server(request: Request, response: Response) -> schemas.ServerBody:
+        """Have a machine, powered off when it is new."""
         name = _text(await _json_object(request), "name")
         note(request.scope, "create", name)
         server, created = await service.create(name)
@@ -141,6 +147,7 @@ def create_app(
         openapi_extra=_takes(schemas.PowerRequest),
     )
     async def power(request: Request) -> schemas.StatusBody:
+        """Turn a machine on or off; off asks first, and pulls the plug after a time."""
         body = await _json_object(request)
         action = _action(body)
         name = _text(body, "server")
@@ -170,10 +177,12 @@ def create_app(
 
     @app.get(SERVERS + "/{name}", response_model=schemas.ServerBody, responses=_refusals(404))
     async def get_server(name: str) -> schemas.ServerBody:
+        """One machine."""
         return schemas.ServerBody.of(await service.get(name))
 
     @app.delete(SERVERS + "/{name}", response_model=schemas.StatusBody, responses=_refusals(404))
     async def delete_server(name: str, request: Request) -> schemas.StatusBody:
+        """Remove a machine with its disks."""
         note(request.scope, "delete", name)
         await service.delete(name)
         return schemas.StatusBody(status=f"Server '{name}' was deleted.")

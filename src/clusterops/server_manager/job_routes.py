@@ -36,6 +36,7 @@ def add_faults(app: FastAPI, service: Service) -> None:
         openapi_extra=contract.takes_fault(),
     )
     async def fault(name: str, request: Request) -> contract.FaultDone:
+        """Kill a machine, freeze it, or thaw it; control-1 is spared."""
         wanted = valid(contract.fault_request, await json_object(request))
         note(request.scope, wanted, name)
         changed = await service.fault(wanted, name)
@@ -45,6 +46,7 @@ def add_faults(app: FastAPI, service: Service) -> None:
 def add_jobs(app: FastAPI, service: Service, jobs: Jobs) -> None:
     @app.get(JOBS, response_model=contract.JobList)
     async def list_jobs() -> contract.JobList:
+        """The last job of each kind, and what may be deployed."""
         found = [contract.Job(**job) for job in jobs.list()]
         return contract.JobList(jobs=found, applications=list(jobs.applications()))
 
@@ -56,6 +58,7 @@ def add_jobs(app: FastAPI, service: Service, jobs: Jobs) -> None:
         openapi_extra=contract.takes_job(list(jobs.applications())),
     )
     async def start_job(request: Request) -> contract.Job:
+        """Start load, a release or a rollback on the host."""
         wanted = valid(contract.job_request, await json_object(request))
         note(request.scope, contract.in_words(wanted))
         if not await _is_up(service):
@@ -64,6 +67,7 @@ def add_jobs(app: FastAPI, service: Service, jobs: Jobs) -> None:
 
     @app.delete(JOBS + "/{kind}", response_model=contract.Job, responses=contract.refusals(404))
     async def stop_job(kind: str, request: Request) -> contract.Job:
+        """End a job with all that it has started."""
         note(request.scope, f"stop {kind}")
         return contract.Job(**await jobs.stop(kind))
 
