@@ -336,6 +336,7 @@ EXECUTED_ELSEWHERE: dict[str, str] = {
     r"\.venv/bin/ansible-galaxy collection build .*": "tests/integration/release/test_artifacts.py",
     r"\.venv/bin/python -m hatchling build .*": "tests/integration/release/test_artifacts.py",
     r"\.venv/bin/python -m pip install .*": "tests/integration/release/test_third_party.py",
+    r"\./playground simulate --policy examples/.*": "tests/integration/release/test_third_party.py",
     r"\.venv/bin/antsibull-changelog lint": "src/clusterops/cli/testing.py",
     r"\.venv/bin/antsibull-changelog release .*": "not: it makes a release",
     r"vagrant .*": "tests/e2e/test_vagrant.py",
@@ -363,6 +364,7 @@ STAND_INS = {
     r"--path /$": "--path /health",  # the application of the suite has nothing at /
     r"--at 14:05": "--at 1m",
     r"\b(ticks\.jsonl|plot\.html|mine\.yml|report\.html)": r"{folder}/\1",
+    r"report --last 30m$": "report --last 30m --output {folder}/again.html",
     r"app new shop": "app new shop --in {folder}",
     r"apps/shop": "{folder}/shop",
     # The suite's ports begin ten thousand higher.

@@ -141,6 +141,8 @@ def test_what_is_run_goes_to_the_suites_cluster_and_is_short(tmp_path: Path) -> 
     assert [text for text in run if re.search(r"--duration (?!2\b)", text)] == []
     changing = r"\b(up|down|deploy|rollback|scale \d|pause|resume|kill|rm|DELETE)\b"
     assert [text for text in run if re.search(changing, text)] == []
+    writing = [text for text in run if re.search(r"report|record|app new|--plot", text)]
+    assert writing and [text for text in writing if str(tmp_path) not in text] == []
     assert len(run) == len(set(run))
 
 
