@@ -136,3 +136,15 @@ def test_the_version_is_the_same_wherever_it_is_written() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
     assert project["version"] == galaxy["version"] == __version__
+
+
+def test_hooks_before_a_commit_are_local_and_call_what_is_locked() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [entry["repo"] for entry in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    assert {hook["id"] for hook in hooks} >= {"ruff", "mypy", "yamllint", "ansible-lint"}
+    for hook in hooks:
+        assert hook["language"] == "system", hook["id"]
+        re.compile(hook.get("files", ""))
+        programs = re.findall(r"\.venv/bin/([\w-]+)", hook["entry"]) or [hook["id"]]
+        assert [name for name in programs if not (ROOT / ".venv/bin" / name).exists()] == []
