@@ -6,9 +6,10 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -29,9 +30,6 @@ from clusterops.report.run import (
     settings_of,
 )
 from clusterops.state import State, write_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Json = dict[str, Any]
 
@@ -101,9 +99,9 @@ def gather(cluster: Json, servers: list[Json], begin: float, until: float, state
     try:
         status = scaler.status()
         usual_s = float(config.get("scaling_interval_s") or 10.0)
-        add_ticks(run, _pages(scaler, begin, until), usual_s=usual_s)
+        add_ticks(run, _pages(scaler.ticks, _TICKS_MAX, begin, until), usual_s=usual_s)
         # An action that was begun in this time may have ended a little later.
-        add_events(run, _events(scaler, begin, until + 300))
+        add_events(run, _pages(scaler.events, _EVENTS_MAX, begin, until + 300))
     except ClusterOpsError as error:
         run.missing.append(f"Scaling and its reasons: {error.message}")
     prometheus = Prometheus(config, timeout_s=15)
@@ -114,19 +112,12 @@ def gather(cluster: Json, servers: list[Json], begin: float, until: float, state
     return run
 
 
-def _pages(scaler: ScalerClient, begin: float, until: float) -> Iterator[Json]:
-    """Ticks, newest first, page by page."""
-    for _ in range(_TICKS_MAX // _PAGE):
-        page = scaler.ticks(limit=_PAGE, after=begin, until=until)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        until = seconds(page[-1]["at"]) - 0.001
-
-
-def _events(scaler: ScalerClient, begin: float, until: float) -> Iterator[Json]:
-    for _ in range(_EVENTS_MAX // _PAGE):
-        page = scaler.events(limit=_PAGE, after=begin, until=until)
+def _pages(
+    read: Callable[..., list[Json]], most: int, begin: float, until: float
+) -> Iterator[Json]:
+    """What the scaler has recorded, newest first, page by page."""
+    for _ in range(most // _PAGE):
+        page = read(limit=_PAGE, after=begin, until=until)
         yield from page
         if len(page) < _PAGE:
             return

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from clusterops.docs.markdown import code, table
-from clusterops.docs.schemas import allowed
+from clusterops.docs.schemas import allowed, followed
 from clusterops.http_api.openapi import EVERYWHERE
 from clusterops.state import project_root
 
@@ -67,7 +67,7 @@ def _operation(method: str, path: str, item: Json, operation: Json, document: Js
         lines.append(f"{told}\n")
     given = [*item.get("parameters", ()), *operation.get("parameters", ())]
     if given:
-        found = [one if "$ref" not in one else _followed(one, document) for one in given]
+        found = [one if "$ref" not in one else followed(one, document) for one in given]
         rows = [
             [
                 code(one["name"]), one["in"], one.get("description", ""),
@@ -80,7 +80,7 @@ def _operation(method: str, path: str, item: Json, operation: Json, document: Js
     if body:
         lines.append(table(["body", "", "allowed"], body))
     answers = [
-        [code(status), _answer(_followed(about, document), document)]
+        [code(status), _answer(followed(about, document), document)]
         for status, about in operation.get("responses", {}).items()
         if not (status.isdigit() and _everywhere(int(status), about))
     ]
@@ -92,7 +92,7 @@ def _answer(about: Json, document: Json) -> str:
     """What an answer means, and the fields that it has."""
     text = str(about.get("description", "")).replace("Successful Response", "").strip()
     schema = _schema(about)
-    fields = _followed(schema, document).get("properties", {})
+    fields = followed(schema, document).get("properties", {})
     if not fields or "ErrorBody" in str(schema):
         return text
     return f"{text} {', '.join(code(name) for name in fields)}".strip()
@@ -111,26 +111,17 @@ def _schema(message: Json) -> Json:
 
 def _body(operation: Json, document: Json) -> list[list[str]]:
     schema = _schema(operation.get("requestBody", {}))
-    kinds = [_followed(one, document) for one in schema.get("oneOf", schema.get("anyOf", [schema]))]
+    kinds = [followed(one, document) for one in schema.get("oneOf", schema.get("anyOf", [schema]))]
     rows = []
     for kind in kinds:
         for name, about in kind.get("properties", {}).items():
-            found = {**_followed(about, document), **about}
+            found = {**followed(about, document), **about}
             found.pop("$ref", None)
             text = str(found.get("description", ""))
             if name in kind.get("required", ()):
                 text = f"required. {text}".strip()
             rows.append([code(name), text, allowed(found, document)])
     return rows
-
-
-def _followed(about: Json, document: Json) -> Json:
-    if "$ref" not in about:
-        return about
-    found: Json = document
-    for part in str(about["$ref"]).removeprefix("#/").split("/"):
-        found = found[part]
-    return found
 
 
 def _server_manager() -> Json:

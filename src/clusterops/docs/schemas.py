@@ -52,7 +52,7 @@ def _table(schema: Json) -> str:
 def _rows(schema: Json, whole: Json, before: str) -> Iterator[list[str]]:
     required = schema.get("required", ())
     for key, about in schema["properties"].items():
-        found = {**_followed(about, whole), **{k: v for k, v in about.items() if k != "$ref"}}
+        found = {**followed(about, whole), **{k: v for k, v in about.items() if k != "$ref"}}
         default = "required" if key in required else ""
         if not default and "default" in found:
             default = "" if found["default"] is None else value(found["default"])
@@ -65,7 +65,7 @@ def _rows(schema: Json, whole: Json, before: str) -> Iterator[list[str]]:
 
 def allowed(about: Json, whole: Json) -> str:
     """What a value may be, in a few words."""
-    about = _followed(about, whole)
+    about = followed(about, whole)
     if "enum" in about:
         return ", ".join(value(one) for one in about["enum"])
     if "const" in about:
@@ -100,7 +100,8 @@ def allowed(about: Json, whole: Json) -> str:
     return shown
 
 
-def _followed(about: Json, whole: Json) -> Json:
+def followed(about: Json, whole: Json) -> Json:
+    """What a reference within the document stands for; anything else is itself."""
     if "$ref" not in about:
         return about
     found: Json = whole

@@ -18,8 +18,6 @@ from gevent import monkey
 monkey.patch_all()
 
 import gc
-import json
-import logging
 import resource
 import signal
 import sys
@@ -31,12 +29,12 @@ from gevent.event import Event
 from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 
-from clusterops.errors import ClusterOpsError
 from clusterops.http_api.audit import now_text
 from clusterops.load.mix import Mix, Request
 from clusterops.load.open_options import OpenOptions
 from clusterops.load.open_recorder import OpenRecorder
 from clusterops.load.profiles import Profile, arrivals
+from clusterops.load.program import exit_code_of, say
 from clusterops.load.recorder import describe
 from clusterops.load.sessions import NoRetryPool, take_every_status
 
@@ -173,7 +171,7 @@ def run(options: OpenOptions) -> None:
         nonlocal last
         now = time.perf_counter()
         wanted = profile.at((last + now) / 2 - began)
-        _say(recorder.row(now - began, now_text(), now - last, wanted, generator.outstanding))
+        say(recorder.row(now - began, now_text(), now - last, wanted, generator.outstanding))
         last = now
 
     try:
@@ -194,7 +192,7 @@ def run(options: OpenOptions) -> None:
         row()
     seconds = time.perf_counter() - began
     cpu = min((_cpu_s() - spent) / seconds * 100, 100)
-    _say({"type": "summary", **recorder.totals(duration_s=seconds, generator_cpu=cpu)})
+    say({"type": "summary", **recorder.totals(duration_s=seconds, generator_cpu=cpu)})
 
 
 def _cpu_s() -> float:
@@ -202,22 +200,8 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _say(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
-    try:
-        run(OpenOptions.from_arguments(sys.argv[1:]))
-    except ClusterOpsError as error:
-        print(error.message, file=sys.stderr)
-        return int(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    return 0
+    return exit_code_of(lambda arguments: run(OpenOptions.from_arguments(arguments)))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import json
-import logging
 import resource
 import signal
 import sys
@@ -27,9 +25,9 @@ from locust import FastHttpUser, between, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from clusterops.errors import ClusterOpsError
 from clusterops.load.mix import Mix
 from clusterops.load.options import LoadOptions
+from clusterops.load.program import exit_code_of, say
 from clusterops.load.recorder import Recorder, describe
 from clusterops.load.sessions import NoRetryPool, take_every_status
 
@@ -118,7 +116,7 @@ def run(options: LoadOptions) -> None:
                 break
             stop.wait(min(1.0, left))
             now = time.monotonic()
-            _say(recorder.second(now - began, runner.user_count, now - last))
+            say(recorder.second(now - began, runner.user_count, now - last))
             last = now
     finally:
         # Requests under way get their answer, or are counted as timed out. Locust's own
@@ -132,27 +130,13 @@ def run(options: LoadOptions) -> None:
     recorder.cut_unfinished()
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = (used.ru_utime + used.ru_stime) / max(ended - began, 0.001) * 100
-    _say(
+    say(
         recorder.summary(duration_s=ended - began, users=options.users, generator_cpu=min(cpu, 100))
     )
 
 
-def _say(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
-    try:
-        run(LoadOptions.from_arguments(sys.argv[1:]))
-    except ClusterOpsError as error:
-        print(error.message, file=sys.stderr)
-        return int(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    return 0
+    return exit_code_of(lambda arguments: run(LoadOptions.from_arguments(arguments)))
 
 
 if __name__ == "__main__":

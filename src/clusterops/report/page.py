@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from clusterops.report import svg, words
-from clusterops.report.run import Run, Series, text_of
+from clusterops.report.run import Run, text_of
 from clusterops.report.svg import Limit, Mark
 
 AGENTS_SHOWN = 8
@@ -160,7 +160,7 @@ def figures(run: Run, zone: tzinfo | None = None) -> Iterator[Figure]:
     yield figure(
         "Agents",
         svg.Series("in service", "serving", run.serving, "step"),
-        svg.Series("wanted", "wanted", list(_steps(run.wanted)), dashed=True),
+        svg.Series("wanted", "wanted", list(svg.stairs(run.wanted)), dashed=True),
         height=150,
         top=float(max([value for _, value in [*run.serving, *run.wanted]], default=1) + 1),
     )
@@ -181,16 +181,6 @@ def figures(run: Run, zone: tzinfo | None = None) -> Iterator[Figure]:
             top=100.0,
             height=170,
         )  # fmt: skip
-
-
-def _steps(series: Series) -> Iterator[tuple[float, float]]:
-    """Corners of a line that keeps its level."""
-    before: float | None = None
-    for at, value in series:
-        if before is not None and value != before:
-            yield at, before
-        yield at, value
-        before = value
 
 
 def _limits(run: Run, metric: str) -> list[Limit]:

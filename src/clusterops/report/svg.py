@@ -132,7 +132,7 @@ def _curve(
     kind = escape(one.kind) + (" dashed" if one.dashed else "")
     drawn = []
     for run in runs(thin(inside)):
-        corners = list(_stairs(run)) if one.form == "step" else list(run)
+        corners = list(stairs(run)) if one.form == "step" else list(run)
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in corners)
         if one.form != "line":
             left, right = x(corners[0][0]), x(corners[-1][0])
@@ -171,7 +171,8 @@ def runs(points: Points) -> Iterator[Points]:
     yield points[begin:]
 
 
-def _stairs(points: Points) -> Iterator[tuple[float, float]]:
+def stairs(points: Points) -> Iterator[tuple[float, float]]:
+    """Corners of a line that keeps its level."""
     level: float | None = None
     for at, value in points:
         if level is not None and value != level:

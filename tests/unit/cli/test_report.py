@@ -128,7 +128,7 @@ def test_pages_of_the_record_are_put_together(
     cluster: Scaler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "_PAGE", 7)
-    found = list(report._pages(cluster, builders.START - 1, builders.END))  # type: ignore[arg-type]
+    found = list(report._pages(cluster.ticks, report._TICKS_MAX, builders.START - 1, builders.END))  # type: ignore[arg-type]
     assert found == builders.ticks()
 
 
