@@ -21,6 +21,8 @@ CONFIG = """\
 cluster_name: {name}
 port_server_manager: 13000
 port_load_balancer: 18080
+load_balancer_tls: cluster
+port_load_balancer_tls: 18443
 port_dashboard: 19000
 port_prometheus: 19090
 port_ssh: 12223

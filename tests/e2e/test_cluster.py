@@ -62,6 +62,20 @@ def test_application_answers_its_contract_through_the_load_balancer(cluster: Clu
     assert request("POST", f"{api}/calculate/1e1")[0] == 422
 
 
+def test_the_application_is_reached_over_tls_and_http_2(cluster: Cluster) -> None:
+    url = "https://127.0.0.1:18443/health"
+    ask = ["curl", "--silent", "--show-error", "--write-out", " %{http_version}"]
+    authority = str(cluster.folder / ".playground/tls/ca.crt")
+    known = subprocess.run([*ask, "--cacert", authority, url], capture_output=True, text=True)
+    assert known.returncode == 0, known.stderr
+    body, _, version = known.stdout.rpartition(" ")
+    assert (json.loads(body), version) == ({"status": "OK"}, "2")
+    unknown = subprocess.run([*ask, url], capture_output=True, text=True)
+    assert unknown.returncode == 60, "a certificate of an unknown authority is not accepted"
+    old = [*ask, "--cacert", authority, "--tls-max", "1.1", url]
+    assert subprocess.run(old, capture_output=True).returncode == 35
+
+
 def test_metrics_api_answers_on_its_port(cluster: Cluster) -> None:
     status, body, _ = request("GET", "http://127.0.0.1:15101/metrics")
     assert status == 200
@@ -211,42 +225,6 @@ def test_the_warm_pool_has_the_next_agent_prepared(cluster: Cluster) -> None:
         "started=$(systemctl show --property InactiveExitTimestamp --value docker); "
         'test "$pulled" -lt "$(date --date "$started" +%s)" && echo older',
     )
-
-
-def test_a_frozen_agent_is_replaced_while_a_job_of_the_host_goes_on(cluster: Cluster) -> None:
-    """What the dashboard's controls do, through the scaler's API and with its token."""
-    token = (cluster.folder / ".playground/token").read_text().strip()
-    api = "http://127.0.0.1:19000/api/v1"
-    wait_for("two agents in service", lambda: len(cluster.in_service()) == 2, 60)
-    load = {"kind": "load", "profile": "constant", "duration_s": 300, "rate": 20}
-    assert request("POST", f"{api}/jobs", load, token)[0] == 202
-    assert request("POST", f"{api}/jobs", load, token)[0] == 409
-
-    frozen = request("POST", f"{api}/agents/agent-2/faults", {"fault": "freeze"}, token)
-    assert frozen[:2] == (200, {"status": "Server 'agent-2' is frozen."})
-    wait_for("the pool goes on without it", lambda: _left(api, "agent-2"), 20, every=0.2)
-    assert request("GET", f"{cluster.url}/ready")[0] == 200
-    wait_for("there are two again", lambda: len(cluster.in_service()) == 2, 90)
-
-    (job,) = request("GET", f"{api}/jobs", None, token)[1]["jobs"]
-    assert job["state"] == "running"
-    assert job["progress"]["requests"] > 100
-    status, stopped, _ = request("DELETE", f"{api}/jobs/load", None, token)
-    assert (status, stopped["state"]) == (200, "stopped")
-    assert request("DELETE", f"{api}/jobs/load", None, token)[0] == 404
-    result = json.loads((cluster.folder / ".playground/load/LATEST.json").read_text())
-    assert result["open_loop"] is True
-    assert result["totals"]["requests"] > 100
-    refused = request("POST", f"{api}/agents/control-1/faults", {"fault": "kill"}, token)
-    assert refused[0] == 409
-    cluster.run("scale", "1")
-
-
-def _left(api: str, agent: str) -> bool:
-    """Whether the load balancer sends an agent nothing any more."""
-    _, status, _ = request("GET", f"{api}/status")
-    pool = {each["name"]: each["state"] for each in status["load_balancer"]["agents"]}
-    return pool.get(agent) != "in_service"
 
 
 def _prepared(agent: str) -> bool:

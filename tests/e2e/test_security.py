@@ -31,9 +31,12 @@ SERVICES = {
     ),
     "agent": ("clusterops-firewall", "clusterops-metrics-api"),
 }  # fmt: skip
-# What always listens; a port that is let in and closed (443 without TLS) is no finding.
+# What listens in this cluster; that more is let in than listens is no finding.
 ALWAYS = {
-    "control": {NODE_PORTS[name] for name in ("ssh", "load_balancer", "dashboard", "prometheus")},
+    "control": {
+        NODE_PORTS[name]
+        for name in ("ssh", "load_balancer", "load_balancer_tls", "dashboard", "prometheus")
+    },
     "agent": {NODE_PORTS[name] for name in ("ssh", "metrics", "app")},
 }
 

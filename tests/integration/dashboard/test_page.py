@@ -235,6 +235,7 @@ def test_the_scalers_controls(make_scene: Make, open_page: Open) -> None:
     expect(page.locator("#bounds-said")).to_have_text("1 to 2 agents.")
     expect(page.locator("#wanted")).to_contain_text(f"1{DASH}2 allowed")
     expect(page.locator("#serving")).to_have_text("2")
+    expect(page.locator("#ill")).to_be_empty()
     page.fill("#min", "2")
     page.fill("#max", "1")
     page.click("#bounds button >> text=Set")

@@ -27,7 +27,7 @@ export class Tiles {
     });
   }
 
-  draw({alive, live, status}) {
+  draw({alive, live, status, agents}) {
     const last = live.at(-1);
     for (const {key, format, least, value, curve, box} of this.tiles) {
       write(value, alive ? format(last?.[key]) : DASH);
@@ -39,7 +39,9 @@ export class Tiles {
     }
     const serving = status?.agents.filter((agent) => agent.in_service).length;
     write($("serving"), alive ? String(serving) : DASH);
+    const ill = agents.filter((agent) => ["unhealthy", "frozen"].includes(agent.standing)).length;
     write($("wanted"), alive ? `${status.desired ?? DASH} wanted, ${status.min}–${status.max} allowed` : "unknown");
+    write($("ill"), alive && ill ? `${ill} unhealthy` : "");
   }
 }
 

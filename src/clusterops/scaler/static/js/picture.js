@@ -377,7 +377,7 @@ export class Picture {
     }
     write(this.clientsRate, traffic ? `${count(traffic.requests_per_s)} req/s` : "");
     const load = latest(store.jobs, "load");
-    write(this.clientsName, load?.state === RUNNING ? `${load.arguments?.profile ?? ""} load` : "Clients");
+    write(this.clientsName, load?.state === RUNNING ? load.arguments?.profile ?? "load" : "Clients");
     // A description that changes each second would never be read to its end.
     if (performance.now() - this.said > 5000) {
       this.said = performance.now();
