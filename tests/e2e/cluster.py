@@ -14,40 +14,48 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 
-CONFIG = """\
-# Ports and a name of its own: a cluster of the same user may be running.
-cluster_name: {name}
-port_server_manager: 13000
-port_load_balancer: 18080
-load_balancer_tls: cluster
-port_load_balancer_tls: 18443
-port_dashboard: 19000
-port_prometheus: 19090
-port_ssh: 12223
-port_app: 15000
-port_metrics: 15100
-agents_min: 1
-agents_max: 3
-scaling_interval_s: 5
-scaling_cooldown_s: 15
-scaling_hold_s: 20
-application_ready_timeout_s: 30
-"""
+PORTS = {
+    "server_manager": 13000,
+    "load_balancer": 18080,
+    "load_balancer_tls": 18443,
+    "dashboard": 19000,
+    "prometheus": 19090,
+    "ssh": 12223,
+    "app": 15000,
+    "metrics": 15100,
+}
+"""Other than the defaults: a cluster of the same user may be running."""
+SETTINGS = {
+    "agents_min": 1,
+    "agents_max": 3,
+    "scaling_interval_s": 5,
+    "scaling_cooldown_s": 15,
+    "scaling_hold_s": 20,
+    "application_ready_timeout_s": 30,
+    "load_balancer_tls": "cluster",
+}
 
 
 @dataclass
 class Cluster:
-    """One cluster below ``folder``."""
+    """One cluster below ``folder``; ``offset`` keeps its ports apart from another's."""
 
     name: str
     folder: Path
     more_environment: Mapping[str, str] = field(default_factory=dict)
+    offset: int = 0
 
     @property
     def url(self) -> str:
-        return "http://127.0.0.1:18080"
+        return f"http://127.0.0.1:{self.port('load_balancer')}"
+
+    def port(self, what: str) -> int:
+        """The host's port of a service, or before that of the first agent."""
+        return PORTS[what] + self.offset
 
     @property
     def environment(self) -> dict[str, str]:
@@ -60,10 +68,9 @@ class Cluster:
 
     def configure(self, **changes: Any) -> None:
         """Write cluster.yml, with changes."""
-        text = CONFIG.format(name=self.name)
-        for key, value in changes.items():
-            lines = [line for line in text.splitlines() if not line.startswith(f"{key}:")]
-            text = "\n".join([*lines, f"{key}: {value}", ""])
+        ports = {f"port_{what}": self.port(what) for what in PORTS}
+        settings = {"cluster_name": self.name, **ports, **SETTINGS, **changes}
+        text = yaml.safe_dump(settings, sort_keys=False)
         (self.folder / "cluster.yml").write_text(text)
 
     def start(self, *arguments: str, output: IO[str] | None = None) -> subprocess.Popen[str]:

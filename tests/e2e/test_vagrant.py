@@ -18,23 +18,11 @@ from tests.e2e.cluster import ROOT, Cluster, request, wait_for
 pytestmark = pytest.mark.e2e
 
 NAME = "playground-vagrant"
-PORTS = {
-    "port_server_manager": 23000,
-    "port_load_balancer": 28080,
-    "port_dashboard": 29000,
-    "port_prometheus": 29090,
-    "port_ssh": 22223,
-    "port_app": 25000,
-    "port_metrics": 25100,
-}
+OFFSET = 10_000
 
 
 class VagrantCluster(Cluster):
-    """A cluster whose machines Vagrant starts, on ports of its own."""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{PORTS['port_load_balancer']}"
+    """A cluster whose machines Vagrant starts."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,8 +65,8 @@ def _docker(*arguments: str) -> str:
 def vagrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VagrantCluster]:
     """The cluster, before its first `vagrant up`."""
     assert shutil.which("vagrant"), "./playground test installs it"
-    cluster = VagrantCluster(NAME, tmp_path_factory.mktemp("vagrant"))
-    cluster.configure(**PORTS, agents_max=2)
+    cluster = VagrantCluster(NAME, tmp_path_factory.mktemp("vagrant"), offset=OFFSET)
+    cluster.configure(agents_max=2)
     cluster.run("down", "--keep-images")
     try:
         yield cluster

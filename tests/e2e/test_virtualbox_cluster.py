@@ -26,6 +26,7 @@ from tests.virtualbox.vagrant import BOX, vagrant_environment
 pytestmark = pytest.mark.e2e
 
 NAME = "playground-vbox"
+OFFSET = 5000
 NETWORK = "10.213.77.0/24"
 
 
@@ -52,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     image = ensure_image(client, ROOT / ".cache" / "images")
     host = VirtualBoxHost(client, image, folder / "host")
     try:
-        cluster = Cluster(NAME, folder, vagrant_environment(host))
+        cluster = Cluster(NAME, folder, vagrant_environment(host), OFFSET)
         cluster.configure(
             cluster_provider="auto",
             vagrant_box=BOX,
@@ -85,7 +86,9 @@ def test_the_cluster_runs_on_real_machines(world: World) -> None:
     assert status["provider"] == "virtualbox"
     nodes = {node["name"]: node for node in status["nodes"]}
     assert nodes["agent-1"]["address"] == "10.213.77.101"
-    assert nodes["agent-1"]["ports"] == {"ssh": 12224, "app": 15001, "metrics": 15101}
+    assert nodes["agent-1"]["ports"] == {
+        what: world.cluster.port(what) + 1 for what in ("ssh", "app", "metrics")
+    }
     wait_for("agent-1 in service", lambda: world.cluster.in_service() == ["agent-1"], 60)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -20,11 +21,14 @@ from clusterops.state import project_root
 SUITES = ("lint", "unit", "integration", "e2e")
 SLOW_SUITES = ("molecule", "faults", "audit")
 """Only when asked for: `all` does not run these."""
+LINTERS_AT_ONCE = 2
 LOCKS = ("requirements/node.txt", "requirements/host.txt", "apps/fibonacci/requirements.txt")
 MOLECULE_CLUSTER = "molecule"
 """The image of the scenarios' nodes carries this in place of a cluster's name."""
-SIDE_BY_SIDE = {"integration": ("-n", "2")}
-"""Folders of these suites run two at a time; each folder's tests in their order, in one process."""
+SIDE_BY_SIDE = {"integration": ("-n", "2"), "e2e": ("-n", "2", "--dist", "loadgroup")}
+"""Two processes: of integration two folders at a time, of e2e two clusters."""
+SLOWEST = "--durations=20"
+"""Where the time went is said at the end of the suites that take long."""
 IMAGE_TIMEOUT_S = 900
 """Building the packages into an image is silent for minutes on a slow line."""
 INTEGRATION_PACKAGES = {
@@ -86,7 +90,7 @@ def _pytest(suite: str, arguments: list[str]) -> int:
     if suite != "unit":
         _provide_programs()
     command = [sys.executable, "-m", "pytest", f"tests/{suite}", *SIDE_BY_SIDE.get(suite, ())]
-    command += arguments
+    command += [*(() if suite == "unit" else (SLOWEST,)), *arguments]
     return _run(command)
 
 
@@ -95,25 +99,37 @@ def _lint() -> int:
     python = [sys.executable, "-m"]
     scripts = ["playground", ".ci/run"]
     commands = {
+        # The slowest first.
+        "ansible-lint": [
+            *("ansible-lint", "--offline"),
+            *("--config-file", ".config/ansible-lint.yml"),
+        ],
         "ruff check": [*python, "ruff", "check", "."],
         "ruff format": [*python, "ruff", "format", "--check", "."],
         "mypy": [*python, "mypy"],
         "shellcheck": ["shellcheck", *scripts],
         "yamllint": ["yamllint", "--strict", "."],
-        "ansible-lint": [
-            *("ansible-lint", "--offline"),
-            *("--config-file", ".config/ansible-lint.yml"),
-        ],
         "changelog": ["antsibull-changelog", "lint"],
         # A link that leads nowhere, or a page that nothing leads to, is an error.
         "mkdocs": ["mkdocs", "build", "--strict", "--quiet"],
     }
-    codes = []
-    for name, command in commands.items():
-        code = _run(command, _ansible_environment())
-        print(f"{'ok' if code == 0 else 'FAILED':7} {name}", flush=True)
-        codes.append(code)
-    return int(any(codes))
+    environment = _environment(_ansible_environment())
+
+    def check(name: str) -> int:
+        done = subprocess.run(  # noqa: S603 - this project's own tools
+            commands[name],
+            cwd=project_root(),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        verdict = "FAILED" if done.returncode else "ok"
+        print(f"{done.stdout}{verdict:7} {name}", flush=True)
+        return done.returncode
+
+    with ThreadPoolExecutor(LINTERS_AT_ONCE) as pool:
+        return int(any([*pool.map(check, commands)]))
 
 
 def _molecule(arguments: list[str]) -> int:
@@ -190,12 +206,15 @@ def _provide_programs() -> None:
 
 
 def _run(command: list[str], more: Mapping[str, str] | None = None) -> int:
-    environment = {
+    return subprocess.run(  # noqa: S603 - this project's own tools
+        command, cwd=project_root(), env=_environment(more)
+    ).returncode
+
+
+def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {
         **os.environ,
         **(more or {}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    return subprocess.run(  # noqa: S603 - this project's own tools
-        command, cwd=project_root(), env=environment
-    ).returncode
