@@ -20,18 +20,6 @@ NAME = "playground-e2e"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-OWN_CLUSTER = ("test_vagrant", "test_virtualbox_cluster")
-"""Files that bring up another cluster than that of all the others."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one cluster run in their order, in one process; two clusters at a time."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            own = item.path.stem in OWN_CLUSTER
-            item.add_marker(pytest.mark.xdist_group(item.path.stem if own else NAME))
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster that came up although its first `up` was killed half-way."""

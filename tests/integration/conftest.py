@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from clusterops.engine import connect
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
@@ -21,18 +20,6 @@ from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.image import ensure_image
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class FolderScheduling(LoadScopeScheduling):
-    """A folder's tests share machines and databases: they stay in one process, in their order."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return Path(nodeid.partition("::")[0]).relative_to("tests/integration").parts[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
-    """Where processes run side by side, a folder is what each of them takes."""
-    return FolderScheduling(config, log)
 
 
 @contextmanager

@@ -18,15 +18,18 @@ import typer
 from clusterops.errors import ClusterOpsError, ExitCode, UsageError
 from clusterops.state import project_root
 
-SUITES = ("lint", "unit", "integration", "e2e")
+QUICK = ("lint", "unit")
+TOGETHER = ("e2e", "integration")
+"""As one run, where all are asked for: what is longest begins first."""
+SUITES = (*QUICK, "integration", "e2e")
 SLOW_SUITES = ("molecule", "faults", "audit")
 """Only when asked for: `all` does not run these."""
 LINTERS_AT_ONCE = 2
 LOCKS = ("requirements/node.txt", "requirements/host.txt", "apps/fibonacci/requirements.txt")
 MOLECULE_CLUSTER = "molecule"
 """The image of the scenarios' nodes carries this in place of a cluster's name."""
-SIDE_BY_SIDE = {"integration": ("-n", "2"), "e2e": ("-n", "2", "--dist", "loadgroup")}
-"""Two processes: of integration two folders at a time, of e2e two clusters."""
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
+"""Two processes for what has real programs in it; tests/conftest.py says what stays together."""
 SLOWEST = "--durations=20"
 """Where the time went is said at the end of the suites that take long."""
 IMAGE_TIMEOUT_S = 900
@@ -61,37 +64,37 @@ def test(
     if suite not in (*SUITES, *SLOW_SUITES, "all"):
         allowed = ", ".join(("all", *SUITES, *SLOW_SUITES))
         raise UsageError(f"found suite '{suite}'; allowed: {allowed}")
-    chosen = SUITES if suite == "all" else (suite,)
+    chosen = [(suite,)] if suite != "all" else [*((quick,) for quick in QUICK), TOGETHER]
     results: list[tuple[str, int, float]] = []
-    for name in chosen:
+    for suites in chosen:
+        name = " + ".join(suites)
         began = time.monotonic()
         print(f"\n=== {name} ===", flush=True)
-        code = _suite(name, arguments or [])
+        code = _suite(suites, arguments or [])
         results.append((name, code, time.monotonic() - began))
-        if code != 0 and suite == "all" and name in ("lint", "unit"):
+        if code != 0 and name in QUICK:
             break  # nothing slower can be right when these are not
     print()
     for name, code, seconds in results:
-        print(f"{'passed' if code == 0 else 'FAILED'}  {name:12} {seconds:6.0f} s")
+        print(f"{'passed' if code == 0 else 'FAILED'}  {name:17} {seconds:6.0f} s")
     return int(ExitCode.FAILED if any(code for _, code, _ in results) else ExitCode.DONE)
 
 
-def _suite(name: str, arguments: list[str]) -> int:
-    if name == "lint":
-        return _lint()
-    if name == "molecule":
-        return _molecule(arguments)
-    if name == "audit":
-        return _audit()
-    return _pytest(name, arguments)
+def _suite(suites: tuple[str, ...], arguments: list[str]) -> int:
+    special = {"lint": _lint, "molecule": lambda: _molecule(arguments), "audit": _audit}
+    if suites[0] in special:
+        return special[suites[0]]()
+    return _pytest(suites, arguments)
 
 
-def _pytest(suite: str, arguments: list[str]) -> int:
-    if suite != "unit":
+def _pytest(suites: tuple[str, ...], arguments: list[str]) -> int:
+    command = [sys.executable, "-m", "pytest", *(f"tests/{suite}" for suite in suites)]
+    if "unit" not in suites:
         _provide_programs()
-    command = [sys.executable, "-m", "pytest", f"tests/{suite}", *SIDE_BY_SIDE.get(suite, ())]
-    command += [*(() if suite == "unit" else (SLOWEST,)), *arguments]
-    return _run(command)
+        command += [SLOWEST]
+    if set(suites) <= set(TOGETHER):
+        command += SIDE_BY_SIDE
+    return _run([*command, *arguments])
 
 
 def _lint() -> int:
