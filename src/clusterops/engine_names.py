@@ -15,9 +15,9 @@ machine with the agents' packages, ``node-agent`` one on which the agents' roles
 ``node-control`` the control node's, ``python`` the base of Python applications."""
 
 
-def image_tag(cluster_name: str, kind: str) -> str:
+def image_tag(cluster_name: str, kind: str, suite: str = SUITE) -> str:
     """Name of an image of a cluster; kind is one of IMAGE_KINDS."""
-    return f"clusterops/{cluster_name}-{kind}:{SUITE}"
+    return f"clusterops/{cluster_name}-{kind}:{suite}"
 
 
 def cluster_images(cluster_name: str) -> list[str]:

@@ -184,3 +184,15 @@ def test_what_sshd_refuses_is_not_written(
     with pytest.raises(machine.program.Problem, match="sshd was not changed"):
         machine.apply(files={path: ["0600", "Nonsense\n"]}, sshd=[path])
     assert not (machine.root / "sshd").exists()
+
+
+def test_a_system_that_is_not_supported_is_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = machine.root / "os-release"
+    monkeypatch.setattr(machine.program, "OS_RELEASE", release)
+    release.write_text('ID=debian\nVERSION_ID="13"\n')
+    machine.program.check_system(["debian-13"])
+    release.write_text("ID=fedora\nVERSION_ID=40\n")
+    with pytest.raises(machine.program.Problem, match="found fedora-40; supported: debian-13"):
+        machine.program.check_system(["debian-13"])

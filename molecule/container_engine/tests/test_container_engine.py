@@ -83,3 +83,18 @@ def test_compose_builds_and_publishes(host: Host) -> None:
     )
     network = json.loads(host.check_output("docker network inspect tiny_default"))[0]
     assert network["IPAM"]["Config"][0]["Subnet"].startswith("10.201.")
+
+
+def test_other_values(other: Host) -> None:
+    info = json.loads(other.check_output("docker info --format '{{json .}}'"))
+    assert info["DefaultAddressPools"] == [{"Base": "10.211.0.0/16", "Size": 24}]
+    assert "10.210.0.1/24" in other.check_output("ip -4 address show docker0")
+    other.check_output(IMPORT)
+    other.check_output("docker run --name tiny tiny:1 /bin/busybox true")
+    log = json.loads(other.check_output("docker inspect tiny"))[0]["HostConfig"]["LogConfig"]
+    assert log["Config"] == {"max-size": "10m", "max-file": "5"}
+
+
+def test_compose_is_there_whether_or_not_images_are_built(host: Host, other: Host) -> None:
+    for node in (host, other):
+        assert node.run("docker compose version").rc == 0

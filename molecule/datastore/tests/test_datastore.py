@@ -38,10 +38,13 @@ def _redis(host: Host, arguments: str, login: tuple[str, str] = REDIS_DEFAULT) -
     return str(host.check_output(f"REDISCLI_AUTH={password} {client} {arguments}"))
 
 
-@pytest.mark.parametrize("service", ["postgresql@17-main", "redis-server"])
-def test_both_run_now_and_after_a_restart_of_the_node(host: Host, service: str) -> None:
-    assert host.service(service).is_running
-    assert host.service(service).is_enabled
+VERSIONS = {"debian-12": "15", "debian-13": "17", "ubuntu-22.04": "14", "ubuntu-24.04": "16"}
+
+
+def test_both_run_now_and_after_a_restart_of_the_node(host: Host, system: str) -> None:
+    for service in (f"postgresql@{VERSIONS[system]}-main", "redis-server"):
+        assert host.service(service).is_running
+        assert host.service(service).is_enabled
 
 
 @pytest.mark.parametrize(
@@ -126,12 +129,10 @@ def test_postgres_takes_no_login_over_the_network_without_tls(host: Host) -> Non
     assert version.stdout.strip() == "TLSv1.3"
 
 
-@pytest.mark.parametrize(
-    ("file", "user"),
-    [("/etc/postgresql/17/main/tls.pem", "postgres"), ("/etc/redis/tls.pem", "redis")],
-)
-def test_the_key_belongs_to_who_uses_it_alone(host: Host, file: str, user: str) -> None:
-    assert (host.file(file).user, host.file(file).mode) == (user, 0o600)
+def test_the_key_belongs_to_who_uses_it_alone(host: Host, system: str) -> None:
+    postgres = f"/etc/postgresql/{VERSIONS[system]}/main/tls.pem"
+    for file, user in ((postgres, "postgres"), ("/etc/redis/tls.pem", "redis")):
+        assert (host.file(file).user, host.file(file).mode) == (user, 0o600)
 
 
 def test_an_application_cannot_change_redis(host: Host) -> None:
@@ -157,6 +158,27 @@ def test_no_password_is_kept_in_clear(host: Host) -> None:
     assert host.run("journalctl --no-pager | grep -E 'redis-secret|first-secret'").rc == 1
 
 
-def test_configuration_is_not_readable_by_everybody(host: Host) -> None:
+def test_configuration_is_not_readable_by_everybody(host: Host, system: str) -> None:
     assert host.file("/etc/redis/redis.conf").mode == 0o640
-    assert host.file("/etc/postgresql/17/main/pg_hba.conf").mode == 0o640
+    assert host.file(f"/etc/postgresql/{VERSIONS[system]}/main/pg_hba.conf").mode == 0o640
+
+
+def test_other_ports_without_tls_for_the_node_alone(other: Host) -> None:
+    listening = other.check_output("ss --no-header --listening --tcp --numeric | awk '{print $4}'")
+    places = {
+        place for place in listening.split() if place.endswith((":5433", ":6380", ":5432", ":6379"))
+    }
+    assert places == {"127.0.0.1:5433", "127.0.0.1:6380"}
+    sql = "PGPASSWORD=shop-secret psql -XqAtw -h 127.0.0.1 -p 5433 -U shop -d shop -c 'SHOW {}'"
+    assert other.check_output(sql.format("max_connections")) == "40"
+    assert other.check_output(sql.format("shared_buffers")) == "32MB"
+    assert other.check_output(sql.format("ssl")) == "off"
+
+
+def test_other_limits_and_password_of_redis(other: Host) -> None:
+    redis = "REDISCLI_AUTH={} redis-cli -p 6380 --no-auth-warning {}"
+    ask = redis.format("another-secret", "config get {}")
+    assert other.check_output(ask.format("databases")).split()[-1] == "8"
+    assert other.check_output(ask.format("maxmemory")).split()[-1] == str(128 * 1024 * 1024)
+    assert "WRONGPASS" in other.run(redis.format("redis-secret", "ping")).stdout
+    assert "NOAUTH" in other.run("redis-cli -p 6380 ping").stdout

@@ -178,3 +178,11 @@ def test_rules_that_are_wrong_are_not_taken(host: Host) -> None:
 def test_its_service_may_do_little(host: Host) -> None:
     said = host.check_output("systemd-analyze security --no-pager clusterops-firewall | tail -n 1")
     assert float(said.split(":")[1].split()[0]) <= 2.5
+
+
+def test_switched_off_it_leaves_nothing_behind(other: Host) -> None:
+    """The node had a filter that let nothing in, before the role was applied without one."""
+    assert other.run("nft list table inet clusterops").rc != 0
+    assert other.run("systemctl cat clusterops-firewall").rc != 0
+    with socket.create_connection((_address(other), 22), ANSWER_WITHIN_S) as connection:
+        assert connection.recv(3) == b"SSH"

@@ -80,7 +80,7 @@ def test_no_process_dumps_core(host: Host) -> None:
 
 def test_an_interactive_shell_ends_and_hides_its_files(host: Host) -> None:
     shell = host.check_output("bash -l -i -c 'echo $TMOUT $(umask)' 2>/dev/null")
-    assert shell.split() == ["1800", "0027"]
+    assert shell.split() == ["900", "0027"]
     assert host.check_output(f"{SSH} root@127.0.0.1 umask") == "0022"
 
 
@@ -91,3 +91,14 @@ def test_nobody_but_root_reads_what_was_there_before(host: Host) -> None:
 
 def test_nothing_failed(host: Host) -> None:
     assert host.check_output("systemctl --failed --no-legend --plain") == ""
+
+
+def test_switched_off_everything_is_as_it_was(other: Host) -> None:
+    """The node was strict, before the role was applied with hardening_enabled: false."""
+    other.check_output('echo "@cert-authority * $(cat /root/authority.pub)" >/root/known_hosts')
+    assert other.check_output(f"{SSH} person@127.0.0.1 id -un") == "person"
+    offered = other.check_output("sshd -T")
+    assert "passwordauthentication yes" in offered
+    assert not other.file("/etc/ssh/sshd_config.d/05-clusterops.conf").exists
+    assert not other.file("/etc/clusterops-hardening.json").exists
+    assert other.check_output("bash -l -i -c 'echo ${TMOUT:-never}' 2>/dev/null") == "never"

@@ -97,3 +97,30 @@ def test_the_administration_is_for_the_node_only(host: Host) -> None:
     listening = host.check_output("ss -Hltn '( sport = 8081 )'").split()
     assert "127.0.0.1:8081" in listening
     assert not host.file("/etc/nginx/clusterops/key.pem").mode & 0o077
+
+
+def test_other_ports_and_limits(other: Host) -> None:
+    listening = other.check_output("ss -Hltn | awk '{print $4}'").split()
+    assert {place for place in listening if not place.endswith(":22")} >= {
+        "127.0.0.1:8080",
+        "127.0.0.1:8082",
+    }
+    assert not [place for place in listening if place.endswith((":80", ":443", ":8081"))]
+    nobody = other.check_output("curl -sS -D - -o /dev/null http://127.0.0.1:8080/")
+    assert nobody.startswith("HTTP/1.1 503") and "Retry-After: 42" in nobody
+    large = "head -c 1500000 /dev/zero | curl -sS -o /dev/null -w '%{http_code}' --data-binary @- "
+    assert other.check_output(large + "http://127.0.0.1:8080/") == "413"
+
+
+def test_without_health_checks_an_agent_is_used_all_the_same(other: Host) -> None:
+    other.check_output(
+        "mkdir -p /tmp/agent && echo here >/tmp/agent/index.html && systemd-run --unit agent "
+        "--property WorkingDirectory=/tmp/agent python3 -m http.server --bind 127.0.0.1 7001"
+    )
+    entry = json.dumps({"address": "127.0.0.1:7001", "state": "in_service", "health_path": "/no"})
+    other.check_output(
+        "curl -sf --retry 9 --retry-connrefused -o /dev/null http://127.0.0.1:7001/; "
+        f"curl -sS --fail -X PUT -d '{entry}' http://127.0.0.1:8082/agents/agent"
+    )
+    time.sleep(3)  # as long as a check every second would need to pass it over
+    assert other.check_output("curl -sS --fail http://127.0.0.1:8080/") == "here"

@@ -159,3 +159,21 @@ def test_retention_is_limited(host: Host) -> None:
     flags = _get(host, "status/flags")
     assert flags["storage.tsdb.retention.time"] == "1d"
     assert flags["storage.tsdb.retention.size"] == "256MiB"
+
+
+def test_other_values(other: Host) -> None:
+    api = "http://127.0.0.1:9999/api/v1"
+    listening = other.check_output("ss -Hltnp | grep prometheus | awk '{print $4}'")
+    assert listening.split() == ["127.0.0.1:9999"]
+    flags = json.loads(other.check_output(f"curl -sS {api}/status/flags"))["data"]
+    assert flags["storage.tsdb.retention.time"] == "2h"
+    assert flags["storage.tsdb.retention.size"] == "64MiB"
+    config = json.loads(other.check_output(f"curl -sS {api}/status/config"))["data"]["yaml"]
+    assert "scrape_interval: 2s" in config and "node: somewhere" in config
+    targets = json.loads(other.check_output(f"curl -sS {api}/targets"))["data"]["activeTargets"]
+    assert {target["labels"]["job"] for target in targets} == {"prometheus"}
+
+
+def test_what_is_not_asked_does_not_run(other: Host) -> None:
+    for service in SERVICES[1:]:
+        assert not other.service(service).is_running

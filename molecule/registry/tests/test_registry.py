@@ -85,3 +85,13 @@ def test_images_survive_a_restart(host: Host) -> None:
         f"{CURL} --retry 20 --retry-delay 1 --retry-connrefused https://{_registry(host)}/v2/_catalog"
     )
     assert "apps/tiny" in json.loads(catalog)["repositories"]
+
+
+def test_another_port_and_folder_without_tls(other: Host) -> None:
+    listening = other.check_output("ss -Hltnp | grep registry | awk '{print $4}'")
+    assert listening.split() == ["127.0.0.1:5002"]
+    image = "127.0.0.1:5002/apps/tiny:1"
+    other.check_output(IMPORT.format(image=image))
+    other.check_output(f"docker push {image}")
+    kept = "/var/lib/docker-registry/elsewhere/docker/registry/v2/repositories/apps/tiny"
+    assert other.file(kept).is_directory

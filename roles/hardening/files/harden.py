@@ -5,7 +5,7 @@ task costs a second, whatever it does. Standard library only; runs on the node.
 Reads from stdin {"check", "enabled", "id", "packages", "files": {path: [mode, content]},
 "login_defs": {key: value}, "modes": {path: mode}, "sysctl": {key: value}, "sshd": [paths of
 files of "files" that sshd must accept], "moduli": path for sshd's long moduli, or ""}. Modes are
-octal text.
+octal text. "systems" are the supported ones, by ID-VERSION_ID of os-release(5).
 
 What was there before is kept in MEMORY, together with the id of what was last applied: a run
 that was cut off before that has everything applied again.
@@ -32,6 +32,7 @@ SHORTEST_MODULUS = 3071
 SYSCTL = Path("/etc/sysctl.d/60-clusterops.conf")
 PROC_SYS = Path("/proc/sys")
 CONTAINER = Path("/run/systemd/container")
+OS_RELEASE = Path("/etc/os-release")
 
 
 class Problem(Exception):
@@ -73,6 +74,17 @@ def own_sysctl(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         and (not container or key.startswith(("net.ipv4.", "net.ipv6.")))
     }
     return own, [key for key in wanted if key not in own]
+
+
+def check_system(systems: list[str]) -> None:
+    """Raises Problem where the system is none of these."""
+    text = OS_RELEASE.read_text(encoding="utf-8") if OS_RELEASE.exists() else ""
+    fields = dict(re.findall(r"^(ID|VERSION_ID)=[\"']?(.*?)[\"']?$", text, re.MULTILINE))
+    found = f"{fields.get('ID', '?')}-{fields.get('VERSION_ID', '?')}"
+    if found not in systems:
+        raise Problem(
+            f"found {found}; supported: {', '.join(systems)}. Apply the role to one of these"
+        )
 
 
 def accepted_by_sshd(path: Path, content: str) -> None:
@@ -253,6 +265,7 @@ def main() -> int:
     node = Node(job["check"])
     error = None
     try:
+        check_system(job["systems"])
         if job["enabled"]:
             node.harden(job)
         else:
@@ -261,7 +274,7 @@ def main() -> int:
         error = str(problem)
     answer = {
         "changed": node.changed,
-        "missing": missing(job["packages"]) if job["enabled"] else [],
+        "missing": missing(job["packages"]) if job["enabled"] and not error else [],
         "skipped": own_sysctl(job["sysctl"])[1],
         "error": error,
     }

@@ -18,10 +18,17 @@ if [ -f dependencies.tar ]; then
 fi
 
 rm -rf "$release"
-"$APP_PYTHON" -m venv --without-pip "$release"
-"$APP_PYTHON" -m pip --python "$release/bin/python" install --quiet --no-input --no-cache-dir \
-    --disable-pip-version-check --root-user-action=ignore \
-    --no-index --find-links=. "./$APP_WHEEL$APP_EXTRAS"
+"$APP_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || APP_PYTHON=/usr/bin/python3.11
+# The system's pip installs from outside, if it is new enough; else the environment has one of its own.
+if "$APP_PYTHON" -m pip --python "$APP_PYTHON" --version >/dev/null 2>&1; then
+    "$APP_PYTHON" -m venv --without-pip "$release"
+    pip() { "$APP_PYTHON" -m pip --python "$release/bin/python" "$@"; }
+else
+    "$APP_PYTHON" -m venv "$release"
+    pip() { "$release/bin/python" -m pip "$@"; }
+fi
+pip install --quiet --no-input --no-cache-dir --disable-pip-version-check \
+    --root-user-action=ignore --no-index --find-links=. "./$APP_WHEEL$APP_EXTRAS"
 
 : >"$release/.complete-$APP_RELEASE"
 ln -sfn "$APP_RELEASE" "$APP_ROOT/.current"

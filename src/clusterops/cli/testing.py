@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from clusterops.cli.molecule import test_roles
 from clusterops.errors import ClusterOpsError, ExitCode, UsageError
 from clusterops.state import project_root
 
@@ -26,14 +27,10 @@ SLOW_SUITES = ("molecule", "faults", "audit")
 """Only when asked for: `all` does not run these."""
 LINTERS_AT_ONCE = 2
 LOCKS = ("requirements/node.txt", "requirements/host.txt", "apps/fibonacci/requirements.txt")
-MOLECULE_CLUSTER = "molecule"
-"""The image of the scenarios' nodes carries this in place of a cluster's name."""
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
 """Two processes for what has real programs in it; tests/conftest.py says what stays together."""
 SLOWEST = "--durations=20"
 """Where the time went is said at the end of the suites that take long."""
-IMAGE_TIMEOUT_S = 900
-"""Building the packages into an image is silent for minutes on a slow line."""
 INTEGRATION_PACKAGES = {
     "chromium": "chromium",
     "redis-server": "redis-server",
@@ -52,8 +49,16 @@ def test(
         ),
     ] = "all",
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="More arguments for pytest or molecule, after --.")
+        list[str] | None,
+        typer.Argument(help="More arguments for pytest, or scenarios of molecule, after --."),
     ] = None,
+    distribution: Annotated[
+        str,
+        typer.Option(
+            help="Systems on which molecule runs the roles: debian-12, debian-13, ubuntu-22.04, "
+            "ubuntu-24.04, several with commas in between, or all."
+        ),
+    ] = "debian-13",
 ) -> int:
     """Run the tests: lint, unit (seconds), integration (real programs), e2e (a whole cluster).
 
@@ -70,7 +75,7 @@ def test(
         name = " + ".join(suites)
         began = time.monotonic()
         print(f"\n=== {name} ===", flush=True)
-        code = _suite(suites, arguments or [])
+        code = _suite(suites, arguments or [], distribution)
         results.append((name, code, time.monotonic() - began))
         if code != 0 and name in QUICK:
             break  # nothing slower can be right when these are not
@@ -80,8 +85,11 @@ def test(
     return int(ExitCode.FAILED if any(code for _, code, _ in results) else ExitCode.DONE)
 
 
-def _suite(suites: tuple[str, ...], arguments: list[str]) -> int:
-    special = {"lint": _lint, "molecule": lambda: _molecule(arguments), "audit": _audit}
+def _suite(suites: tuple[str, ...], arguments: list[str], distribution: str) -> int:
+    if suites == ("molecule",):
+        environment = _environment(_ansible_environment())
+        return test_roles(arguments, distribution, environment, project_root())
+    special = {"lint": _lint, "audit": _audit}
     if suites[0] in special:
         return special[suites[0]]()
     return _pytest(suites, arguments)
@@ -133,20 +141,6 @@ def _lint() -> int:
 
     with ThreadPoolExecutor(LINTERS_AT_ONCE) as pool:
         return int(any([*pool.map(check, commands)]))
-
-
-def _molecule(arguments: list[str]) -> int:
-    """Each role with a scenario, on a node of its own: twice, and then what it has left."""
-    from clusterops.engine import connect, ensure_engine
-    from clusterops.engine_names import image_tag
-    from clusterops.images.build import ensure_node_images
-
-    ensure_engine(_say)
-    client = connect(IMAGE_TIMEOUT_S)
-    ensure_node_images(client, MOLECULE_CLUSTER, _say)
-    image = image_tag(MOLECULE_CLUSTER, "node")
-    command = ["molecule", "test", "--all", *arguments]
-    return _run(command, {**_ansible_environment(), "node_image": image})
 
 
 def _audit() -> int:
@@ -218,6 +212,7 @@ def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {
         **os.environ,
         **(more or {}),
+        # The programs of this project's environment come first.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -23,34 +23,45 @@ OFFICIAL_IMAGE = f"debian:{SUITE}-slim"
 SILENCE_S = 15.0
 """An image registry that says nothing for so long is taken for absent."""
 
+MMDEBSTRAP = (
+    "mmdebstrap",
+    "--variant=minbase",
+    "--include=ca-certificates",
+    *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")),
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+)
+
 Progress = Callable[[str], None]
 
 
-def ensure_base(client: Any, tag: str, cache: Path, progress: Progress) -> None:
-    """Give ``tag`` to a Debian image: pulled, or built here.
+def ensure_base(
+    client: Any, tag: str, cache: Path, progress: Progress, official: str = OFFICIAL_IMAGE
+) -> None:
+    """Give ``tag`` to an image of the Debian release that it ends with: pulled, or built here.
 
     Args:
         client: a docker SDK client.
         tag: the name the image gets in the engine.
         cache: folder that keeps the built root file system for the next time.
+        official: what is pulled.
 
     Raises:
         ClusterOpsError: neither way works on this machine.
     """
     repository, _, version = tag.rpartition(":")
     # By name: labels are inherited, so an image that was made from a base has the base's.
-    shared = client.images.list(filters={"reference": image_tag("*", "base")})
+    shared = client.images.list(filters={"reference": image_tag("*", "base", version)})
     if shared:  # another cluster on this host has it
         shared[0].tag(repository, version)
         return
-    progress(f"Pulling {OFFICIAL_IMAGE}")
-    if pull(client, OFFICIAL_IMAGE, progress):
-        client.images.get(OFFICIAL_IMAGE).tag(repository, version)
+    progress(f"Pulling {official}")
+    if pull(client, official, progress):
+        client.images.get(official).tag(repository, version)
         return
-    archive = cache / f"base-{SUITE}.tar"
+    archive = cache / f"base-{version}.tar"
     if not archive.exists():
         progress("No image registry answers; building Debian from its archive")
-        _bootstrap(archive, progress)
+        _bootstrap(archive, version, progress)
     progress("Importing the Debian root file system")
     client.api.import_image_from_file(str(archive), repository=repository, tag=version)
 
@@ -95,7 +106,7 @@ def _events(
         yield event
 
 
-def _bootstrap(archive: Path, progress: Progress) -> None:
+def _bootstrap(archive: Path, suite: str, progress: Progress) -> None:
     if not shutil.which("mmdebstrap"):
         progress("Installing mmdebstrap")
         if not install_packages("mmdebstrap"):
@@ -108,12 +119,8 @@ def _bootstrap(archive: Path, progress: Progress) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_name("partial-" + archive.name)
     command = [
-        "mmdebstrap",
-        "--variant=minbase",
-        "--include=ca-certificates",
-        *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")),
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        SUITE,
+        *MMDEBSTRAP,
+        suite,
         str(partial),
     ]
     mirror = apt_sources().archive
