@@ -92,3 +92,26 @@ def test_the_agents_image_and_the_stamp_on_a_machine_know_the_same_roles() -> No
     prepared = yaml.safe_load((ROLES_DIR.parent / "playbooks/vars/prepared.yml").read_text())
     named = {part.rpartition("/")[2] for part in prepared["prepared_content"] if "/roles/" in part}
     assert named == set(BAKED_ROLES)
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "application"])
+def test_a_role_refuses_systems_that_are_not_supported(role: str) -> None:
+    """Itself, or by the role that installs its program. An application only wants an engine."""
+    files = [
+        *(ROLES_DIR / role / "tasks").glob("*.yml"),
+        *(ROLES_DIR / role / "vars").glob("*.yml"),
+    ]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    refusing = (
+        "clusterops.playground.packages:",
+        "clusterops.playground.supported_systems",
+        "name: clusterops.playground.python_app\n",
+    )
+    assert any(words in text for words in refusing)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nothing_but_the_module_installs_packages(role: str) -> None:
+    """Others need package lists in check mode, and start services that are not configured yet."""
+    text = "".join(path.read_text("utf-8") for path in (ROLES_DIR / role).rglob("*.yml"))
+    assert "ansible.builtin.apt:" not in text

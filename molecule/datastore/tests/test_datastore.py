@@ -180,5 +180,5 @@ def test_other_limits_and_password_of_redis(other: Host) -> None:
     ask = redis.format("another-secret", "config get {}")
     assert other.check_output(ask.format("databases")).split()[-1] == "8"
     assert other.check_output(ask.format("maxmemory")).split()[-1] == str(128 * 1024 * 1024)
-    assert "WRONGPASS" in other.run(redis.format("redis-secret", "ping")).stdout
+    assert "WRONGPASS" in other.run(redis.format("redis-secret", "ping")).stderr
     assert "NOAUTH" in other.run("redis-cli -p 6380 ping").stdout
