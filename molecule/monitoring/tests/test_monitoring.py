@@ -134,13 +134,13 @@ def test_an_alert_fires_when_a_target_dies_and_ends_with_its_return(host: Host) 
     assert _query(host, 'ALERTS{alertname="DatabaseDown"} or vector(0)')[0]["value"][1] == "0"
     host.check_output("systemctl stop redis-server")
     firing = 'ALERTS{alertname="DatabaseDown", alertstate="firing", job="redis"}'
-    assert _query(host, firing, 60)
+    assert _query(host, firing, 180)
     alerts = [
         a for a in _get(host, "alerts")["alerts"] if a["labels"]["alertname"] == "DatabaseDown"
     ]
     assert alerts[0]["annotations"]["summary"].startswith("Redis takes no connections")
     host.check_output("systemctl start redis-server")
-    assert _query(host, f"absent({firing})", 60)
+    assert _query(host, f"absent({firing})", 180)
 
 
 @pytest.mark.parametrize("service", SERVICES)
