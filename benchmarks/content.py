@@ -149,7 +149,7 @@ class Measurement:
 # Microseconds of the node's own control group, version 2 or 1.
 CPU_SECONDS = (
     "awk '/usage_usec/ { print $2 }' /sys/fs/cgroup/cpu.stat 2>/dev/null | grep . ||"
-    " awk '{ print int($1 / 1000) }' /sys/fs/cgroup/cpu,cpuacct/cpuacct.usage"
+    " awk '{ print int($1 / 1000) }' /sys/fs/cgroup/cpuacct/cpuacct.usage"
 )
 
 
