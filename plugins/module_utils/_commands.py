@@ -17,6 +17,24 @@ def describe_failure(argv: list[str], code: int, stdout: str, stderr: str) -> st
     return f"'{' '.join(argv[:4])}' failed with exit code {code}: {reason[:600]}"
 
 
+class PlainCommands:
+    """Runs programs where there is no AnsibleModule (plugin_utils/_light.py)."""
+
+    def run(self, *argv: str, check: bool = True, cwd: str | None = None, **environment: str):
+        """As :class:`Commands`."""
+        import os
+        import subprocess
+
+        done = subprocess.run(  # noqa: S603
+            argv, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True
+        )
+        if check and done.returncode != 0:
+            raise CommandFailed(
+                describe_failure(list(argv), done.returncode, done.stdout, done.stderr)
+            )
+        return done.returncode, done.stdout, done.stderr
+
+
 class Commands:
     """Runs programs through an AnsibleModule, so that they obey its locale and temp folder."""
 

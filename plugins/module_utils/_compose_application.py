@@ -15,8 +15,8 @@ import os
 import time
 import urllib.request
 
-from ._commands import CommandFailed, Commands
-from ._releases import AUTHORITY, Releases, environment_file
+from ._commands import CommandFailed, Commands, PlainCommands
+from ._releases import AUTHORITY, InvalidEnvironment, Releases, environment_file
 
 FACTS = "release.json"
 OVERLAY = "overlay.yml"
@@ -50,7 +50,9 @@ def wait_ready(url: str, timeout_s: float) -> float:
 class Application:
     """One application on this machine, run by Compose from the folder of a release."""
 
-    def __init__(self, commands: Commands, releases: Releases, name: str, timeout_s: float) -> None:
+    def __init__(
+        self, commands: Commands | PlainCommands, releases: Releases, name: str, timeout_s: float
+    ) -> None:
         self._commands = commands
         self.releases = releases
         self.name = name
@@ -219,6 +221,42 @@ def applications_below(home: str) -> list[str]:
     except OSError:
         return []
     return [name for name in names if os.path.islink(os.path.join(home, name, "current"))]
+
+
+def runs_alone(app: Application, served: list[Application], params: dict) -> bool:
+    """Whether the release of ``params`` is what runs; ``served`` are others that run.
+
+    Raises:
+        CommandFailed: the engine cannot be asked.
+    """
+    release = params["release"]
+    return (
+        app.releases.current() == release
+        and not served
+        and app.releases.matches(release, release_files(params))
+        and app.runs(release)
+    )
+
+
+def look(arguments: dict) -> dict:
+    """Whether the module application_release would find the release running as it is given."""
+    params = {"env": {}, "overlay": "", "authority": "", "port": 5000, "image": None, **arguments}
+    params = {"ready_path": "/ready", "home": "/opt/apps", "state": "started", **params}
+    commands = PlainCommands()
+
+    def application(name: str) -> Application:
+        return Application(commands, Releases(os.path.join(params["home"], name)), name, 0)
+
+    try:
+        if params["state"] != "started":
+            return {}
+        app = application(params["name"])
+        names = [name for name in applications_below(params["home"]) if name != app.name]
+        served = [other for other in map(application, names) if other.containers()]
+        params["port"] = int(params["port"])
+        return {"release": params["release"]} if runs_alone(app, served, params) else {}
+    except (CommandFailed, InvalidEnvironment, OSError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def go_back(app: Application, served: list[Application], release: str, error: Exception) -> str:

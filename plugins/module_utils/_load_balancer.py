@@ -166,6 +166,22 @@ def _wait_idle(
     outcome.drained_s = round(clock() - start, 3)
 
 
+def look(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the module load_balancer_agent finds where it has nothing to change or to wait for."""
+    params = {"state": "in_service", "admin_port": 8081, **arguments}
+    if params.get("wait_idle"):
+        return {}
+    try:
+        client = Client(int(params["admin_port"]))
+        wanted = Wanted(
+            **{key: params.get(key) for key in ("name", "state", "address", "health_path")}
+        )
+        outcome = apply(client, wanted, check_mode=True, clock=float, sleep=float)
+    except (LoadBalancerError, TypeError, ValueError):
+        return {}
+    return {} if outcome.changed else {"agent": outcome.agent, "idle": outcome.idle}
+
+
 class Client:
     """The load balancer's administration interface on this node.
 

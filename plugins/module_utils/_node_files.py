@@ -1,28 +1,31 @@
 # Copyright (c) 2026, Cluster Operations Playground contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of a node as they should be: compared first, replaced at once or not at all."""
+"""Files of a node as they should be: compared first, replaced at once or not at all.
+
+A comparison has to be cheap (plugin_utils/_light.py): what only writing needs is imported there.
+"""
 
 from __future__ import annotations
 
+import glob
 import grp
 import os
 import pwd
-import tempfile
+import typing as t
 from collections.abc import Callable
-from dataclasses import dataclass
 
 
 class FileRefused(Exception):
     """A file cannot be as it should be; the message is one line with its path."""
 
 
-@dataclass(frozen=True)
-class NodeFile:
-    """One file, one link or one folder.
+class NodeFile(t.NamedTuple):
+    """One file, one link, one folder, or the oldest of the folders in one.
 
     ``content`` is None for a link (``link`` names its target) and for a folder (both are None).
-    ``validate`` is a command with %s in place of the file that is not in its place yet.
+    ``validate`` is a command with %s in place of the file that is not in its place yet. With
+    ``prune``, a pattern of names, all but the ``keep`` newest folders of that name go.
     """
 
     path: str
@@ -32,6 +35,8 @@ class NodeFile:
     group: str = "root"
     mode: int = 0o644
     validate: tuple[str, ...] = ()
+    prune: str | None = None
+    keep: int = 0
 
     @property
     def ids(self) -> tuple[int, int]:
@@ -48,6 +53,8 @@ class NodeFile:
 
 def is_as_wanted(wanted: NodeFile) -> bool:
     """Whether nothing is to be done."""
+    if wanted.prune is not None:
+        return not surplus(wanted)
     if wanted.link is not None:
         return os.path.islink(wanted.path) and os.readlink(wanted.path) == wanted.link
     if os.path.islink(wanted.path):
@@ -66,6 +73,13 @@ def read(path: str) -> str | None:
         return None
 
 
+def surplus(wanted: NodeFile) -> list[str]:
+    """The folders that are older than those to be kept."""
+    pattern = os.path.join(glob.escape(wanted.path), wanted.prune or "")
+    found = [path for path in glob.glob(pattern) if os.path.isdir(path)]
+    return sorted(found, key=os.path.getmtime, reverse=True)[wanted.keep :]
+
+
 def _has_meta(wanted: NodeFile) -> bool:
     try:
         stat = os.lstat(wanted.path)
@@ -81,6 +95,13 @@ def put(wanted: NodeFile, accept: Callable[[NodeFile, str], None]) -> None:
         FileRefused: something else is in its place, or ``accept`` refused it; nothing has changed.
         OSError: it could not be written.
     """
+    import shutil
+    import tempfile
+
+    if wanted.prune is not None:
+        for path in surplus(wanted):
+            shutil.rmtree(path)
+        return
     if wanted.link is None and wanted.content is None:
         os.makedirs(wanted.path, exist_ok=True)
         _set_meta(wanted, wanted.path)

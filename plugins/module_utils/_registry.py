@@ -93,6 +93,30 @@ class Registry:
             ) from error
 
 
+def images(registry: Registry, path: str) -> list[tuple[str, str]]:
+    """Repository and digest of every image below ``path`` that has a tag."""
+    found = {
+        (repository, digest)
+        for repository in registry.repositories()
+        if repository.startswith(f"{path}/")
+        for tag in registry.tags(repository)
+        if (digest := registry.digest(repository, tag))
+    }
+    return sorted(found)
+
+
+def look(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Whether the module registry_images would find nothing to remove."""
+    try:
+        registry = Registry(arguments["registry"], arguments.get("authority"))
+        found = images(registry, arguments.get("path", "apps"))
+        kept = arguments["keep"]
+        done = all(f"{registry.address}/{name}@{digest}" in kept for name, digest in found)
+    except (RegistryError, KeyError, TypeError):
+        done = False
+    return {"done": done}
+
+
 def _context(authority: str) -> ssl.SSLContext:
     """Trusts that authority alone.
 

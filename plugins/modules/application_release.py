@@ -157,6 +157,7 @@ from ansible_collections.clusterops.playground.plugins.module_utils._compose_app
     go_back,
     kept_images,
     release_files,
+    runs_alone,
 )
 from ansible_collections.clusterops.playground.plugins.module_utils._releases import (
     InvalidEnvironment,
@@ -172,12 +173,7 @@ def ensure_started(
     files = release_files(params)
     served = [other for other in others if other.containers()]
     result = {"previous": previous or "", "release": release}
-    if (
-        previous == release
-        and not served
-        and releases.matches(release, files)
-        and app.runs(release)
-    ):
+    if runs_alone(app, served, params):
         return {"changed": False, "outdated": False, **result}
     if check_mode:
         return {"changed": True, "outdated": True, **result}

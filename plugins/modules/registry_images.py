@@ -63,19 +63,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.clusterops.playground.plugins.module_utils._registry import (
     Registry,
     RegistryError,
+    images,
 )
-
-
-def images(registry: Registry, path: str) -> list[tuple[str, str]]:
-    """Repository and digest of every image below ``path`` that has a tag."""
-    found = {
-        (repository, digest)
-        for repository in registry.repositories()
-        if repository.startswith(f"{path}/")
-        for tag in registry.tags(repository)
-        if (digest := registry.digest(repository, tag))
-    }
-    return sorted(found)
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ description:
     whatever there is to do.
   - Then compares when the services began to run with when their files changed, so that a run which
     was cut off before a restart is repaired by the next one.
-  - Does not restart anything; notify a handler for RV(stale).
+  - Does not restart anything; notify a handler for RV(stale) and RV(unlike).
+  - An action plugin asks first; where there is nothing to do, the module is not even started.
 version_added: 0.1.0
 author:
   - Cluster Operations Playground contributors (@clusterops)
@@ -54,6 +55,13 @@ options:
         type: list
         elements: str
         default: []
+      prune:
+        description: Not the folder itself is meant then, but the folders in it whose names match
+          this pattern; all but the newest of them are removed.
+        type: str
+      keep:
+        description: How many of them stay.
+        type: int
   services:
     description: Units of systemd to compare. Each must be enabled and run since its files changed.
     type: list
@@ -68,6 +76,17 @@ options:
         description: Paths that it reads when it starts; all of O(files) if not given.
         type: list
         elements: path
+      environment:
+        description: What its main process must have been started with, by name.
+        type: dict
+        default: {}
+      url:
+        description: Where the running service says which configuration it has, as
+          V(http://HOST:PORT/PATH), for one that takes it up without a start.
+        type: str
+      says:
+        description: Text that is in the answer at O(services[].url) if it has the one of O(files).
+        type: str
 attributes:
   check_mode:
     description: Says which files would be written, and which services do not run with theirs.
@@ -102,6 +121,12 @@ stale:
   type: list
   elements: str
   sample: [prometheus.service]
+unlike:
+  description: Units whose answer is not the one that they should give.
+  returned: success
+  type: list
+  elements: str
+  sample: [nginx.service]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -116,11 +141,12 @@ from ansible_collections.clusterops.playground.plugins.module_utils._node_files 
     put,
     read,
 )
-from ansible_collections.clusterops.playground.plugins.module_utils._units import (
-    SHOW,
-    changed_at,
-    is_stale,
+from ansible_collections.clusterops.playground.plugins.module_utils._service_files import (
+    stale_services,
+    unlike_services,
+    wanted_file,
 )
+from ansible_collections.clusterops.playground.plugins.module_utils._units import SHOW
 
 FILE = {
     "path": {"type": "path", "required": True},
@@ -131,37 +157,16 @@ FILE = {
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str"},
     "validate": {"type": "list", "elements": "str", "default": []},
+    "prune": {"type": "str"},
+    "keep": {"type": "int"},
 }
 SERVICE = {
     "name": {"type": "str", "required": True},
     "files": {"type": "list", "elements": "path"},
+    "environment": {"type": "dict", "default": {}},
+    "url": {"type": "str"},
+    "says": {"type": "str"},
 }
-
-
-def wanted_file(entry: dict) -> NodeFile:
-    """What an entry of the parameter asks for.
-
-    Raises:
-        FileRefused: the mode is no octal number.
-    """
-    content = entry["content"] if entry["secret_content"] is None else entry["secret_content"]
-    is_folder = content is None and entry["link"] is None
-    text = entry["mode"] or ("0755" if is_folder else "0644")
-    try:
-        mode = int(text, 8)
-    except ValueError as error:
-        raise FileRefused(
-            f"{entry['path']}: mode is '{text}'; allowed is octal text such as 0644."
-        ) from error
-    return NodeFile(
-        path=entry["path"],
-        content=content,
-        link=entry["link"],
-        owner=entry["owner"],
-        group=entry["group"],
-        mode=mode,
-        validate=tuple(entry["validate"]),
-    )
 
 
 class ServiceFiles:
@@ -204,16 +209,10 @@ class ServiceFiles:
             reason = str(error).replace(temporary, wanted.path)
             raise FileRefused(f"{wanted.path} was not changed: {reason}") from error
 
-    def stale(self) -> list[str]:
-        """The units that do not run with their files."""
-        every = [entry["path"] for entry in self.module.params["files"]]
-        found = []
-        for service in self.module.params["services"]:
-            paths = every if service["files"] is None else service["files"]
-            _code, shown, _stderr = self.commands.run(*SHOW, service["name"], check=False)
-            if is_stale(shown, [changed_at(path) for path in paths]):
-                found.append(service["name"])
-        return found
+    def show(self, unit: str) -> str:
+        """What systemd says of a unit."""
+        _code, shown, _stderr = self.commands.run(*SHOW, unit, check=False)
+        return shown
 
 
 def main() -> None:
@@ -224,9 +223,16 @@ def main() -> None:
                 "elements": "dict",
                 "required": True,
                 "options": FILE,
-                "mutually_exclusive": [("content", "secret_content", "link")],
+                "mutually_exclusive": [("content", "secret_content", "link", "prune")],
+                "required_together": [("prune", "keep")],
             },
-            "services": {"type": "list", "elements": "dict", "default": [], "options": SERVICE},
+            "services": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": SERVICE,
+                "required_together": [("url", "says")],
+            },
         },
         supports_check_mode=True,
     )
@@ -234,11 +240,15 @@ def main() -> None:
     try:
         for entry in module.params["files"]:
             run.write(entry)
-        stale = run.stale()
+        stale, unlike = stale_services(module.params, run.show), unlike_services(module.params)
     except (FileRefused, OSError) as error:
         module.fail_json(msg=str(error), written=run.written, changed=bool(run.written))
     module.exit_json(
-        changed=bool(run.written or stale), written=run.written, stale=stale, diff=run.diff
+        changed=bool(run.written or stale or unlike),
+        written=run.written,
+        stale=stale,
+        unlike=unlike,
+        diff=run.diff,
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two scripts of the role scaler: one runs on the controller, one on the node."""
+"""The script of the role scaler, which runs on the controller."""
 
 from __future__ import annotations
 
@@ -67,25 +67,3 @@ def test_the_archive_depends_on_content_only(
     (source / "playbooks/p.yml").write_text("new")
     changed = archive(monkeypatch, capsys, source, source / "wheels", tmp_path / "a")
     assert changed["id"] != one["id"] and len(list((tmp_path / "a").glob("*.tar"))) == 1
-
-
-def test_files_are_written_once_and_only_outside_check_mode(tmp_path: Path) -> None:
-    script = load("write_files")
-    owner = {"owner": tmp_path.owner(), "group": tmp_path.group()}
-    secret = {"content": "s", "mode": "0400", **owner}
-    path = tmp_path / "secret"
-    assert script.file(path, secret, True) and not path.exists()
-    assert script.file(path, secret, False)
-    assert path.stat().st_mode & 0o777 == 0o400 and path.read_text() == "s"
-    assert not script.file(path, secret, False)
-    path.chmod(0o644)
-    assert script.file(path, secret, False) and path.stat().st_mode & 0o777 == 0o400
-    assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
-    link = tmp_path / "link"
-    assert script.link(link, {"link": "a"}, False) and script.link(link, {"link": "b"}, False)
-    assert str(link.readlink()) == "b" and not script.link(link, {"link": "b"}, False)
-    for n in range(4):
-        (tmp_path / f"r{n}").mkdir()
-        os.utime(tmp_path / f"r{n}", (n, n))
-    assert script.prune(tmp_path, {"prune": "r?", "keep": 2}, False)
-    assert sorted(p.name for p in tmp_path.glob("r?")) == ["r2", "r3"]

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.clusterops.playground.plugins.module_utils import (
+    _service_files as comparison,
+)
 from ansible_collections.clusterops.playground.plugins.modules import service_files as module
 
 OWN = {
@@ -204,3 +207,86 @@ def test_a_service_is_compared_with_its_own_files_only(
     commands.shown = {"a.service": running(since=LONG_AGO), "b.service": running(since=LONG_AGO)}
     services = [{"name": "a.service"}, {"name": "b.service", "files": []}]
     assert run(entry, services=services)["stale"] == ["a.service"]
+
+
+def test_the_oldest_folders_of_a_name_go(run: Any, tmp_path: Path) -> None:
+    for n in range(4):
+        (tmp_path / f"r{n}").mkdir()
+        os.utime(tmp_path / f"r{n}", (n, n))
+    (tmp_path / "r9.conf").touch()
+    entry = {"path": str(tmp_path), "prune": "r?", "keep": 2}
+    assert run(entry, check_mode=True)["written"] == [str(tmp_path)]
+    assert len(list(tmp_path.glob("r?"))) == 4
+    assert run(entry)["written"] == [str(tmp_path)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r2", "r3", "r9.conf"]
+    assert run(entry)["changed"] is False
+    assert "required together: prune, keep" in run({"path": str(tmp_path), "prune": "r?"})["msg"]
+
+
+def test_a_service_that_was_started_with_something_else_is_stale(
+    run: Any, tmp_path: Path, commands: type[FakeCommands]
+) -> None:
+    entry = {"path": str(tmp_path), "mode": f"{tmp_path.stat().st_mode & 0o7777:o}"}
+    commands.shown = {"a.service": f"{running()}MainPID={os.getpid()}\n"}
+    for environment, stale in (
+        ({"PATH": os.environ["PATH"]}, []),
+        ({"PATH": "elsewhere"}, ["a.service"]),
+    ):
+        service = {"name": "a.service", "files": [], "environment": environment}
+        assert run(entry, services=[service])["stale"] == stale
+    commands.shown = {"a.service": f"{running()}MainPID=0\n"}
+    assert run(entry, services=[service])["stale"] == ["a.service"]
+
+
+def test_a_service_that_answers_something_else_is_told(
+    run: Any, tmp_path: Path, commands: type[FakeCommands], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def says(url: str, text: str) -> bool:
+        asked.append(url)
+        return text == "new"
+
+    monkeypatch.setattr(comparison, "says", says)
+    entry = {"path": str(tmp_path), "mode": f"{tmp_path.stat().st_mode & 0o7777:o}"}
+    commands.shown = {"a.service": running()}
+    service = {"name": "a.service", "files": [], "url": "http://127.0.0.1:1/health"}
+    result = run(entry, services=[{**service, "says": "old"}])
+    assert (result["unlike"], result["stale"], result["changed"]) == (["a.service"], [], True)
+    assert run(entry, services=[{**service, "says": "new"}])["changed"] is False
+    assert asked == ["http://127.0.0.1:1/health"] * 2
+
+
+def test_the_question_before_the_module_knows_when_nothing_is_to_be_done(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answer:
+        stdout = running()
+
+    monkeypatch.setattr("subprocess.run", lambda *_args, **_options: Answer)
+    entry = {**OWN, "path": str(tmp_path / "a"), "content": "a\n"}
+    question = {"files": [entry], "services": [{"name": "a.service"}]}
+    assert comparison.look(question) == {"done": False}
+    run(entry)
+    assert comparison.look(question) == {"done": True}
+    Answer.stdout = running(active="failed")
+    assert comparison.look(question) == {"done": False}
+    Answer.stdout = running()
+    (tmp_path / "a").chmod(0o600)
+    assert comparison.look(question) == {"done": False}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"content": ""},
+        {"path": "~/a", "content": ""},
+        {"path": "/tmp/$HOME", "content": ""},
+        {"path": "/tmp/a", "content": {"a": 1}},
+        {"path": "/tmp/a", "content": "", "mode": 0o644},
+        {"path": "/tmp/a", "content": "", "mode": "rw"},
+        {"path": "/tmp/a", "content": "", "owner": "no-such-user"},
+    ],
+)
+def test_what_it_does_not_understand_is_left_to_the_module(entry: dict[str, Any]) -> None:
+    assert comparison.look({"files": [entry]}) == {"done": False}
