@@ -117,6 +117,17 @@ def look(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"done": done}
 
 
+def look_for_image(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The image that the module application_image would find in the registry."""
+    repository = f"apps/{arguments.get('name')}"
+    try:
+        registry = Registry(arguments["registry"], arguments.get("authority"))
+        digest = registry.digest(repository, arguments["tag"])
+    except (RegistryError, KeyError, TypeError):
+        return {}
+    return {"image": f"{registry.address}/{repository}@{digest}"} if digest else {}
+
+
 def _context(authority: str) -> ssl.SSLContext:
     """Trusts that authority alone.
 

@@ -26,25 +26,26 @@ for name, text in job["sources"]:
     part = sys.modules[name] = types.ModuleType(name)
     part.__package__ = name.rpartition(".")[0]
     exec(compile(text, name, "exec"), part.__dict__)
-print(json.dumps(part.look(job["arguments"])))
+print(json.dumps(getattr(part, job["look"])(job["arguments"])))
 """
 """Runs on the node. A module that is found in sys.modules needs no package around it."""
 
 
-def job(names: t.Sequence[str], arguments: t.Mapping[str, t.Any]) -> str:
+def job(names: t.Sequence[str], arguments: t.Mapping[str, t.Any], look: str = "look") -> str:
     """What LOADER reads: parts of module_utils, in an order in which each finds those before.
 
     Raises:
         TypeError: the arguments have something in them that is no JSON.
     """
     sources = [(f"{PACKAGE}.{name}", (FOLDER / f"{name}.py").read_text("utf-8")) for name in names]
-    return json.dumps({"sources": sources, "arguments": arguments})
+    return json.dumps({"sources": sources, "look": look, "arguments": arguments})
 
 
 class LightAction(ActionBase):
-    """An action plugin whose module has a function ``look`` in the last of PARTS."""
+    """An action plugin whose module has a function LOOK in the last of PARTS."""
 
     PARTS: tuple[str, ...] = ()
+    LOOK = "look"
     TRANSFERS_FILES = False
 
     def unchanged(self, answer: dict[str, t.Any]) -> dict[str, t.Any] | None:
@@ -64,7 +65,7 @@ class LightAction(ActionBase):
             return {}
         python = str(task_vars.get("ansible_python_interpreter", ""))
         try:
-            question = job(self.PARTS, self._task.args)
+            question = job(self.PARTS, self._task.args, self.LOOK)
         except TypeError:
             return {}
         command = [python if python.startswith("/") else "/usr/bin/python3", "-I", "-c", LOADER]
