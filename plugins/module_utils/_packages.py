@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -27,6 +28,8 @@ INSTALL = (
     # Configuration that somebody has changed stays.
     *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
 )
+OS_RELEASE = "/etc/os-release"
+POLICY = "/usr/sbin/policy-rc.d"
 NO_SERVICES = "#!/bin/sh\n# Of clusterops: the packages of this run start no services.\nexit 101\n"
 """As policy-rc.d(8): a service first starts with its role's configuration."""
 
@@ -64,3 +67,30 @@ def missing_of(wanted: Iterable[str], shown: str) -> list[str]:
         line.split()[0] for line in shown.splitlines() if line.split()[1:] == ["installed"]
     }
     return [name for name in wanted if name not in installed]
+
+
+def content_of(path: str) -> str:
+    """What is in a file; nothing where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def look(arguments: dict) -> dict:
+    """What the module packages would tell, where it would have nothing to do."""
+    import subprocess
+
+    try:
+        system = system_of(content_of(OS_RELEASE), arguments.get("refused"))
+        wanted = (arguments.get("elsewhere") or {}).get(system, arguments["names"])
+        shown = ""
+        if wanted:
+            shown = subprocess.run([*QUERY, *wanted], capture_output=True, text=True).stdout  # noqa: S603
+        if missing_of(wanted, shown) or content_of(POLICY) == NO_SERVICES:
+            return {}
+        found = [path for path in arguments.get("paths") or [] if os.path.exists(path)]
+    except (UnsupportedSystem, OSError, KeyError, TypeError, AttributeError):
+        return {}
+    return {"system": system, "found": found}

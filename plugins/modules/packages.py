@@ -82,27 +82,19 @@ from ansible_collections.clusterops.playground.plugins.module_utils._commands im
 from ansible_collections.clusterops.playground.plugins.module_utils._packages import (
     INSTALL,
     NO_SERVICES,
+    OS_RELEASE,
+    POLICY,
     QUERY,
     REPAIR,
     UPDATE,
     UnsupportedSystem,
+    content_of,
     missing_of,
     system_of,
 )
 
-OS_RELEASE = "/etc/os-release"
-POLICY = "/usr/sbin/policy-rc.d"
 TRIES = 5
 """Of the update: at boot the system's own one may hold the lock."""
-
-
-def content_of(path: str) -> str:
-    """What is in a file; nothing where there is none."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def update(commands: Commands) -> None:
