@@ -34,7 +34,8 @@ options:
     type: str
     default: root
   document:
-    description: The release; its C(release) names the file.
+    description: The release as JSON text; its C(release) names the file. All of it is a secret, so
+      of a dictionary each value would be hidden wherever it stands in the result.
     type: json
   path:
     description: Document of the release that is to be in force.
@@ -63,10 +64,7 @@ EXAMPLES = r"""
 - name: Write a release down
   clusterops.playground.release_documents:
     folder: /etc/clusterops/deployments
-    document:
-      release: 3f9c1be02a77-0b1d2e
-      image: 172.29.0.10:5001/apps/fibonacci@sha256:8d6f0c0a
-      application: {name: fibonacci, port: 5000}
+    document: "{{ document | to_json }}"
   register: candidate
 
 - name: Put it into force
