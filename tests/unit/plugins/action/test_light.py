@@ -66,6 +66,7 @@ UNCHANGED: dict[str, dict[str, Any]] = {
     "application_release": {"release": "r1"},
     "load_balancer_agent": {"agent": {"name": "agent-1", "in_flight": 0}, "idle": True},
     "packages": {"system": "debian-13", "found": []},
+    "postgres_access": {"done": True},
     "registry_images": {"done": True},
     "release_documents": {"path": "/d/r1.json"},
     "service_files": {"done": True},
@@ -103,7 +104,7 @@ def test_what_is_sent_runs_on_its_own_and_secrets_are_not_in_the_command(
 ) -> None:
     """The loader needs nothing but Python: not Ansible, and no package of this collection."""
     asked: list[tuple[str, bytes]] = []
-    action(name, "{}", asked, secret="s3cret").run(
+    action(name, "{}", asked, secret="s3cret", port="none").run(
         task_vars={"ansible_python_interpreter": "/opt/python3"}
     )
     ((command, question),) = asked
