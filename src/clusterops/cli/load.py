@@ -320,23 +320,15 @@ def _view(
 
 def screen(line: Json, rates: list[float], options: LoadOptions) -> Group:
     """The live view of one second."""
-    from rich.console import Group
-    from rich.text import Text
-
-    failures = int(line["failures"])
-    served = ", ".join(f"{name} {count}" for name, count in line.get("served_by", {}).items())
-    parts = [
-        Text(f"{options.url}   {line['t']:.0f} of {options.duration_s:g} s   Ctrl-C ends it"),
-        Text(""),
-        Text(f"Users       {line['users']}"),
-        Text(f"Requests/s  {line['rps']:<8} {output.sparkline(rates)}", style="bold"),
-        Text(f"Latency     {load_open.latency(line)}"),
-        Text(f"Requests    {line['requests']}"),
-        Text(f"Failures    {failures}", style="bold red" if failures else "green"),
-    ]
-    if served:
-        parts.append(Text(f"Served by   {served}"))
-    return Group(*parts)
+    return load_open.second_view(
+        f"{options.url}   {line['t']:.0f} of {options.duration_s:g} s",
+        {
+            "Users": str(line["users"]),
+            "Requests/s": f"{line['rps']:<8} {output.sparkline(rates)}",
+            "Latency": load_open.latency(line),
+        },
+        line,
+    )
 
 
 def second_text(line: Json) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from clusterops.cli import output
@@ -13,26 +14,35 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 Json = dict[str, Any]
+_BOLD = ("Answers/s", "Requests/s")
 
 
 def screen(line: Json, rates: list[float], options: OpenOptions, profile: Profile) -> Group:
     """The live view of one second."""
+    return second_view(
+        f"{options.url}   {profile.name}   {line['t']:.0f} of {profile.duration_s:g} s",
+        {
+            "Profile": curve(profile, line["t"]),
+            "Wanted/s": f"{line['rate_wanted']:g}",
+            "Answers/s": f"{line['rps']:<8} {output.sparkline(rates)}",
+            "Waiting": str(line["users"]),
+            "Latency": f"{latency(line)}   from when each request was due",
+        },
+        line,
+    )
+
+
+def second_view(head: str, rows: Mapping[str, str], line: Json) -> Group:
+    """The live view of one second: what differs between generators, and what all of them tell."""
     from rich.console import Group
     from rich.text import Text
 
     failures = int(line["failures"])
     served = ", ".join(f"{name} {count}" for name, count in line.get("served_by", {}).items())
-    parts = [
-        Text(
-            f"{options.url}   {profile.name}   {line['t']:.0f} of {profile.duration_s:g} s   "
-            "Ctrl-C ends it"
-        ),
-        Text(""),
-        Text(f"Profile     {curve(profile, line['t'])}"),
-        Text(f"Wanted/s    {line['rate_wanted']:g}"),
-        Text(f"Answers/s   {line['rps']:<8} {output.sparkline(rates)}", style="bold"),
-        Text(f"Waiting     {line['users']}"),
-        Text(f"Latency     {latency(line)}   from when each request was due"),
+    parts = [Text(f"{head}   Ctrl-C ends it"), Text("")]
+    for name, words in rows.items():
+        parts.append(Text(f"{name:<11} {words}", style="bold" if name in _BOLD else ""))
+    parts += [
         Text(f"Requests    {line['requests']}"),
         Text(f"Failures    {failures}", style="bold red" if failures else "green"),
     ]

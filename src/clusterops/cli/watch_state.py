@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from clusterops.cli import output
 from clusterops.cli.snapshot import Snapshot
+from clusterops.scaler.points import point_of
 
 Json = dict[str, Any]
 Series = deque[tuple[float, float]]
@@ -138,7 +139,7 @@ class WatchState:
     def _on_ticks(self, ticks: Iterable[Json], now: float) -> None:
         """Ticks as the scaler records them, newest first."""
         for tick in reversed(list(ticks)):
-            self._on_point(point_of(tick), now)
+            self._on_point(point_of(tick, output.timestamp(tick["at"]) or 0.0), now)
 
     def _decided(self, point: Json, at: float) -> None:
         words, direction = str(point.get("reason") or ""), str(point.get("direction") or "none")
@@ -170,29 +171,3 @@ class WatchState:
 def _note(table: dict[str, Series], name: str, at: float, value: Any) -> None:
     if isinstance(value, int | float):
         table.setdefault(name, deque(maxlen=POINTS_MAX)).append((at, float(value)))
-
-
-def point_of(tick: Mapping[str, Any]) -> Json:
-    """A recorded tick in the form of the scaler's stream."""
-    serving = [agent for agent in tick["agents"] if agent["pool"] == "in_service"]
-    decision, plan = tick["decision"], tick["plan"]
-    return {
-        "at": output.timestamp(tick["at"]) or 0.0,
-        "cpu": mean(agent["cpu_percent"] for agent in serving),
-        "memory": mean(agent["memory_percent"] for agent in serving),
-        "serving": len(serving),
-        "wanted": decision["desired"],
-        "was": tick["state"]["desired"],
-        "direction": decision["direction"],
-        "reason": decision["reason"],
-        "blocked_by": decision["blocked_by"] or plan["blocked_by"],
-        "verdicts": [
-            [one["rule"], one["value"], one["limit"], one["fired"]] for one in decision["verdicts"]
-        ],
-    }
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of what is known, or None."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

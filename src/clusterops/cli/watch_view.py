@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from clusterops.cli import output, text_charts
+from clusterops.cli import output, watch_curves
 from clusterops.cli.snapshot import agents_by_name, compose
 from clusterops.cli.status import STATE_STYLE, action_words, state_word
+from clusterops.cli.watch_curves import CURVES, SPAN_S, highest, number, spark
 from clusterops.cli.watch_state import Decision, WatchState
 
 if TYPE_CHECKING:
     from rich.console import ConsoleDimensions, Group, RenderableType
-    from rich.table import Table
     from rich.text import Text
 
 Json = dict[str, Any]
 
-SPAN_S = 300.0
 #: From this size on, curves are charts of several lines instead of one.
 CHARTS_WIDTH, CHARTS_HEIGHT = 100, 34
 #: Below it there are no curves at all.
@@ -28,23 +27,6 @@ _MODES = {"auto": ("automatic", "green"), "held": ("held", "yellow"), "paused": 
 #: What an agent does while the scaler does something with it.
 _MOVES = {"scale_up": "joining", "scale_down": "leaving", "prepare": "preparing"}
 _NODES_LEAST, _DECISIONS_LEAST = 3, 2
-
-
-class _Curve(NamedTuple):
-    title: str
-    series: str
-    unit: str
-    colour: str
-    top: float | None = None
-
-
-_CURVES = (
-    _Curve("Requests/s", "rate", "", "cyan"),
-    _Curve("Latency p95", "p95", "ms", "magenta"),
-    _Curve("CPU", "cpu", "%", "green", 100.0),
-    _Curve("Memory", "memory", "%", "blue", 100.0),
-    _Curve("In service", "serving", "", "yellow"),
-)
 
 
 def render(state: WatchState, now: float, width: int, height: int) -> Group:
@@ -64,7 +46,7 @@ def render(state: WatchState, now: float, width: int, height: int) -> Group:
     charts = width >= CHARTS_WIDTH and height >= CHARTS_HEIGHT
     chart_rows = min(max((height - 28) // 3, 4), 8) if charts else 0
     curves = charts or height >= CURVES_HEIGHT
-    traffic = 3 * (chart_rows + 2) if charts else (len(_CURVES) + 1) * curves
+    traffic = 3 * (chart_rows + 2) if charts else (len(CURVES) + 1) * curves
     # The rest is shared by nodes, decisions and alerts.
     left = height - 1 - len(facts) - 1 - traffic - 1 - 1
     alerts = _alerts(state, max(min(4, left - _NODES_LEAST - _DECISIONS_LEAST - 3), 1))
@@ -74,7 +56,9 @@ def render(state: WatchState, now: float, width: int, height: int) -> Group:
     decisions = left - min(nodes, len(document["nodes"])) - 2
     if curves:
         parts += (
-            _charts(state, now, width, chart_rows) if charts else ["", _lines(state, now, width)]
+            watch_curves.charts(state, now, width, chart_rows)
+            if charts
+            else ["", watch_curves.lines(state, now, width)]
         )
     parts += [*alerts, *_decisions(state, now, width, max(decisions, 1)), _foot(state)]
     return Group(*parts)
@@ -164,9 +148,9 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
         name = str(node["name"])
         agent, entry, figures = agents.get(name, {}), pool.get(name, {}), traffic.get(name) or {}
         flight = figures.get("in_flight", entry.get("in_flight", agent.get("in_flight")))
-        rate = _number(figures.get("requests_per_s"))
+        rate = number(figures.get("requests_per_s"))
         word = moves.get(name) or state_word(node, agent, entry)
-        lines.append((node, name, word, _number(flight), rate))
+        lines.append((node, name, word, number(flight), rate))
     titles = ("Node", "State", "In flight", "Req/s")
     texts = [
         max([len(line[place + 1]) for line in lines] + [len(title)])
@@ -181,7 +165,7 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
         minutes = f"last {SPAN_S / 60:.0f} min"
         table.add_column(f"CPU, {minutes}", no_wrap=True, width=curves)
         table.add_column(f"Req/s, {minutes}", no_wrap=True, width=curves)
-    top = max((_highest(points, now) for points in state.agent_rate.values()), default=0.0)
+    top = max((highest(points, now) for points in state.agent_rate.values()), default=0.0)
     for node, name, word, flight, rate in lines:
         row = [
             Text(name),
@@ -192,8 +176,8 @@ def _nodes(state: WatchState, document: Json, now: float, width: int, most: int)
             Text(rate),
         ]
         if curves:
-            row.append(_spark(state.agent_cpu.get(name, ()), now, curves, 100.0, "green"))
-            row.append(_spark(state.agent_rate.get(name, ()), now, curves, top, "cyan"))
+            row.append(spark(state.agent_cpu.get(name, ()), now, curves, 100.0, "green"))
+            row.append(spark(state.agent_rate.get(name, ()), now, curves, top, "cyan"))
         table.add_row(*row)
     if len(rows) > len(shown):
         return Group(table, Text(f"… {len(rows) - len(shown)} more", style="dim"))
@@ -220,119 +204,10 @@ def _rank(node: Json, state: WatchState) -> tuple[int, int]:
     return group, [server.get("name") for server in state.servers].index(node["name"])
 
 
-def _spark(points: Any, now: float, cells: int, top: float | None, colour: str) -> Text:
-    from rich.text import Text
-
-    values = text_charts.resample(points, now, SPAN_S, cells)
-    return Text(text_charts.sparkline(values, top), style=colour)
-
-
 def _heat(percent: float | None) -> str:
     if percent is None:
         return "dim"
     return "red" if percent >= 85 else "yellow" if percent >= 65 else ""
-
-
-def _last(state: WatchState, series: str, now: float) -> float | None:
-    """The latest value, unless it is old."""
-    points = state.series[series]
-    return points[-1][1] if points and now - points[-1][0] < 30 else None
-
-
-def _figures(state: WatchState, curve: _Curve, now: float) -> str:
-    """What stands beside a curve: the value, and what it is to be compared with."""
-    value = _last(state, curve.series, now)
-    words = f"{_number(value)} {curve.unit}".strip()
-    if curve.series == "rate":
-        errors = _last(state, "errors", now)
-        words += f"   errors/s {_number(errors)}"
-        if state.traffic and state.traffic.get("in_flight") is not None:
-            words += f"   in flight {state.traffic['in_flight']}"
-    elif curve.series == "p95":
-        p50, p99 = (_number(_last(state, name, now)) for name in ("p50", "p99"))
-        words = f"p50 {p50}  p95 {_number(value)}  p99 {p99} ms" if value else "not known"
-    elif curve.series == "serving":
-        words += f" of {_number(_last(state, 'wanted', now))} wanted"
-    limits = [
-        (str(rule).removeprefix(curve.series).lstrip("_").replace("_", " "), limit, fired)
-        for rule, _value, limit, fired in state.verdicts
-        if str(rule).split("_")[0].lower() == curve.series
-    ]
-    for rule, limit, fired in limits:
-        word = {"above": "up above", "below": "down below"}.get(rule, rule)
-        words += f"   {word} {limit:g} {curve.unit}" + (" ●" if fired else "")
-    return words
-
-
-def _lines(state: WatchState, now: float, width: int) -> Table:
-    """A line for each curve."""
-    from rich.table import Table
-    from rich.text import Text
-
-    cells = max(min(width - 58, 60), 10)
-    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-    for least in (max(len(curve.title) for curve in _CURVES), cells, None):
-        table.add_column(no_wrap=True, overflow="ellipsis", min_width=least)
-    for curve in _CURVES:
-        top = curve.top or (_of(state, "wanted", now) if curve.series == "serving" else None)
-        table.add_row(
-            Text(curve.title, style="bold"),
-            _spark(state.series[curve.series], now, cells, top, curve.colour),
-            Text(_figures(state, curve, now)),
-        )
-    return table
-
-
-def _of(state: WatchState, series: str, now: float) -> float:
-    """The largest value that is shown of a series."""
-    return _highest(state.series[series], now)
-
-
-def _highest(points: text_charts.Points, now: float) -> float:
-    return max((value for _, value in text_charts.since(points, now - SPAN_S)), default=0.0)
-
-
-def _charts(state: WatchState, now: float, width: int, rows: int) -> list[RenderableType]:
-    """Curves in two columns; the last one stands alone, with the agents wanted beside it."""
-    from rich.table import Table
-
-    cells = (width - 2) // 2 - 8
-    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False, expand=True)
-    grid.add_column(ratio=1)
-    grid.add_column(ratio=1)
-    drawn = [_chart(state, curve, now, cells, rows) for curve in _CURVES]
-    drawn.append(_chart(state, _Curve("Errors/s", "errors", "", "red"), now, cells, rows))
-    for left, right in zip(drawn[::2], drawn[1::2], strict=True):
-        grid.add_row(left, right)
-    return ["", grid]
-
-
-def _chart(state: WatchState, curve: _Curve, now: float, cells: int, rows: int) -> Text:
-    from rich.text import Text
-
-    highest = _of(state, curve.series, now)
-    if curve.series == "serving":
-        highest = max(highest, _of(state, "wanted", now))
-    top = curve.top or text_charts.round_up(highest)
-    values = text_charts.resample(state.series[curve.series], now, SPAN_S, cells)
-    text = Text(curve.title, style="bold", no_wrap=True, overflow="ellipsis")
-    text.append(f"  {_figures(state, curve, now)}\n", style="not bold")
-    marks = {0: top, rows - 1: 0.0}
-    limits = {rows - 1 - min(int(limit / top * rows), rows - 1): limit
-              for rule, _value, limit, _fired in state.verdicts
-              if str(rule).split("_")[0].lower() == curve.series}  # fmt: skip
-    for place, line in enumerate(text_charts.chart(values, rows, top)):
-        mark = limits.get(place, marks.get(place))
-        text.append(f"{'' if mark is None else _number(mark):>6} ", style="not bold dim")
-        if place in limits:
-            # The threshold shows where the curve is below it.
-            for cell in line:
-                style = "not bold dim" if cell == " " else f"not bold {curve.colour}"
-                text.append("╌" if cell == " " else cell, style=style)
-            text.append("\n")
-        else:
-            text.append(f"{line}\n", style=f"not bold {curve.colour}")
-    return text
 
 
 def _alerts(state: WatchState, most: int) -> list[Text]:
@@ -414,14 +289,6 @@ def _foot(state: WatchState) -> Text:
 
     how = "told by the scaler as it happens" if state.live else "asked each second"
     return Text.assemble(("q", "bold"), (f" ends   {how}", "dim"))
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    if value == int(value) or value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _clock(at: float) -> str:

@@ -20,12 +20,13 @@ from typing import TextIO
 from clusterops.errors import ClusterOpsError
 from clusterops.scaler import systemd
 from clusterops.scaler.actuator import Actuator
-from clusterops.scaler.api import describe, make_app
+from clusterops.scaler.api import make_app
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.feed import Feed
 from clusterops.scaler.observe import Observer
 from clusterops.scaler.policies import policy_from
 from clusterops.scaler.settings import ScalerSettings, load_settings
+from clusterops.scaler.status import describe
 from clusterops.scaler.store import Store
 from clusterops.scaler.watch import Watch
 

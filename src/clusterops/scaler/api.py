@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -23,12 +22,12 @@ from clusterops.http_api.audit import Audit, Entry, fields
 from clusterops.http_api.guard import Guard, Rules, note
 from clusterops.http_api.guard import error as _error
 from clusterops.scaler import host_jobs, page, schemas
-from clusterops.scaler.bounds import checked, least
+from clusterops.scaler.api_schemas import answers, bounds_taken, stream_answers, wanted_taken
+from clusterops.scaler.bounds import checked
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.feed import Feed, FullError
 from clusterops.scaler.ledger import HeldError
-from clusterops.scaler.model import Agent, Trouble
-from clusterops.scaler.settings import ScalerSettings
+from clusterops.scaler.status import describe, targets, time_text
 from clusterops.scaler.store import ALWAYS, Span
 
 BODY_LIMIT = 4096
@@ -38,7 +37,6 @@ STREAM = "/api/v1/stream"
 
 _LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
-_FINE = Trouble()
 
 
 def _written_out(value: Any) -> Any:
@@ -109,7 +107,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
             raise HTTPException(404, f"{name}: the page has no such part")
         return parts[name].answer(request.headers)
 
-    @app.get(HEALTH, **_answers(schemas.Health))
+    @app.get(HEALTH, **answers(schemas.Health))
     async def health() -> dict[str, str]:
         """Whether the scaler runs."""
         return {"service": "scaler", "status": "healthy"}
@@ -121,12 +119,12 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
             controller.exporter.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
-    @app.get("/api/v1/status", **_answers(schemas.Status))
+    @app.get("/api/v1/status", **answers(schemas.Status))
     async def status() -> Json:
         """What is wanted, what is there, what was decided last and why."""
         return describe(controller)
 
-    @app.get(STREAM, **_stream_answers())
+    @app.get(STREAM, **stream_answers())
     async def stream() -> Response:
         """What is new, as server-sent events."""
         try:
@@ -135,13 +133,13 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
             raise HTTPException(503, str(error), {"Retry-After": "5"}) from error
         return StreamingResponse(messages, media_type="text/event-stream")
 
-    @app.get("/api/v1/access", **_answers(schemas.Access))
+    @app.get("/api/v1/access", **answers(schemas.Access))
     async def access(request: Request) -> Json:
         """What the token of this request may do."""
         role = request.scope["clusterops.who"]
         return {"role": role, "may_change": may(role, "DELETE")}
 
-    @app.get("/api/v1/events", **_answers(schemas.Events))
+    @app.get("/api/v1/events", **answers(schemas.Events))
     async def events(
         limit: int = 100,
         kind: str | None = None,
@@ -152,25 +150,25 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
         rows = controller.ledger.store.events(
             min(max(limit, 1), 1000), kind, span=_span(after, until)
         )
-        return {"events": [{**row, "at": _time(row["at"])} for row in rows]}
+        return {"events": [{**row, "at": time_text(row["at"])} for row in rows]}
 
-    @app.get("/api/v1/ticks", **_answers(schemas.Ticks))
+    @app.get("/api/v1/ticks", **answers(schemas.Ticks))
     async def ticks(limit: int = 30, after: Moment = None, until: Moment = None) -> Json:
         """Every look with its inputs, rules and verdicts, newest first."""
         rows = controller.ledger.store.ticks(min(max(limit, 1), 1000), span=_span(after, until))
-        return {"ticks": [{**row, "at": _time(row["at"])} for row in rows]}
+        return {"ticks": [{**row, "at": time_text(row["at"])} for row in rows]}
 
-    @app.get(AUDIT, **_answers(schemas.AuditEntries))
+    @app.get(AUDIT, **answers(schemas.AuditEntries))
     async def audit(limit: int = 100) -> Json:
         """Who changed what, and who was refused, newest first."""
         return {"audit": controller.ledger.store.audit(min(max(limit, 1), 1000))}
 
-    @app.get(TARGETS, **_answers(list[schemas.Target]))
+    @app.get(TARGETS, **answers(list[schemas.Target]))
     async def prometheus_targets() -> list[Json]:
         """The agents that Prometheus asks."""
         return targets(controller)
 
-    @app.post("/api/v1/desired", **_answers(schemas.Desired, 422, takes=_wanted(settings)))
+    @app.post("/api/v1/desired", **answers(schemas.Desired, 422, takes=wanted_taken(settings)))
     async def desired(request: Request) -> Json:
         """Want a number of agents, which the policy does not go below for a while."""
         body = await _body(request)
@@ -184,7 +182,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
         controller.ledger.set_desired(count, controller.settings.scaling_hold_s)
         return {"desired": count, "min": low, "max": high}
 
-    @app.post("/api/v1/bounds", **_answers(schemas.BoundsSet, 422, takes=_bounds(controller)))
+    @app.post("/api/v1/bounds", **answers(schemas.BoundsSet, 422, takes=bounds_taken(controller)))
     async def set_bounds(request: Request) -> Json:
         """Other limits than agents_min and agents_max, for the time being."""
         body = await _body(request)
@@ -196,19 +194,19 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
         same = bounds == controller.configured
         return _bounds_now(controller, controller.ledger.set_bounds(None if same else bounds))
 
-    @app.delete("/api/v1/bounds", **_answers(schemas.BoundsSet))
+    @app.delete("/api/v1/bounds", **answers(schemas.BoundsSet))
     async def reset_bounds(request: Request) -> Json:
         """The limits of cluster.yml again."""
         note(request.scope, "agents as in cluster.yml")
         return _bounds_now(controller, controller.ledger.set_bounds(None))
 
-    @app.post("/api/v1/pause", **_answers(schemas.Paused))
+    @app.post("/api/v1/pause", **answers(schemas.Paused))
     async def pause(request: Request) -> Json:
         """Decide nothing until resumed; agents that die are still replaced."""
         note(request.scope, "pause")
         return {"changed": controller.ledger.pause(True), "paused": True}
 
-    @app.delete("/api/v1/pause", **_answers(schemas.Paused))
+    @app.delete("/api/v1/pause", **answers(schemas.Paused))
     async def resume(request: Request) -> Json:
         """Decide again."""
         note(request.scope, "resume")
@@ -216,7 +214,7 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
 
     @app.post(
         "/api/v1/hold",
-        **_answers(schemas.Held, 409, 422, takes=schemas.HoldRequest.model_json_schema()),
+        **answers(schemas.Held, 409, 422, takes=schemas.HoldRequest.model_json_schema()),
     )
     async def hold(request: Request) -> Json:
         """Keep the scaler from acting while something else changes agents."""
@@ -239,11 +237,11 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
         return {
             "held": True,
             "holder": lease.holder,
-            "expires_at": _time(lease.until),
+            "expires_at": time_text(lease.until),
             "idle": not controller.runs.all,
         }
 
-    @app.delete("/api/v1/hold", **_answers(schemas.Released, 409))
+    @app.delete("/api/v1/hold", **answers(schemas.Released, 409))
     async def release(request: Request, holder: str | None = None) -> Json:
         """Let the scaler act again."""
         note(request.scope, f"release of {holder or 'any hold'}")
@@ -257,92 +255,6 @@ def make_app(controller: Controller, feed: Feed | None = None) -> FastAPI:
     return app
 
 
-def describe(controller: Controller) -> Json:
-    """The status document (its field names are a contract)."""
-    seen, state = controller.seen, controller.ledger.state
-    actions = [
-        {
-            "kind": run.action.kind,
-            "agent": run.action.agent,
-            "step": run.step,
-            "started_at": _time(run.started_at),
-        }
-        for run in controller.runs.all
-    ]
-    decision, lease = controller.decision, controller.ledger.lease
-    limits, bounds, troubles = controller.limits, controller.bounds, state.troubles if state else {}
-    rest_s = max(limits.cooldown_up_s, limits.cooldown_down_s)
-    cooldown_ends = state.last_scaling_at + rest_s if state else 0.0
-    agents = [
-        {
-            "name": agent.name,
-            "state": agent.state or "unknown",
-            "in_service": agent.pool == "in_service",
-            "healthy": controller.healthy(agent.name),
-            "cpu_percent": _rounded(agent.cpu_percent),
-            "memory_percent": _rounded(agent.memory_percent),
-            "in_flight": agent.in_flight,
-            "ready": agent.ready,
-            "pool": agent.pool,
-            "address": agent.address,
-            "set_aside_until": _later(troubles.get(agent.name, _FINE).quarantined_until),
-            "failures": troubles.get(agent.name, _FINE).failures,
-        }
-        for agent in (seen.agents if seen else ())
-        if agent.pool or agent.state not in ("absent", None)
-    ]
-    application = seen.application if seen else None
-    return {
-        "cluster": controller.settings.cluster_name,
-        "mode": controller.mode,
-        "desired": state.desired if state else None,
-        "min": bounds.low,
-        "max": bounds.high,
-        "configured": {"min": controller.configured.low, "max": controller.configured.high},
-        "parts": {
-            "server_manager": seen.servers_known if seen else None,
-            "load_balancer": seen.pool_known if seen else None,
-        },
-        "policy": controller.settings.scaling_policy,
-        "observed_at": _time(seen.at) if seen else None,
-        "last_decision": {
-            "at": _time(controller.decided_at),
-            "action": {"up": "scale_up", "down": "scale_down"}.get(decision.direction, "none"),
-            "reason": decision.reason,
-            "blocked_by": decision.blocked_by,
-        }
-        if decision
-        else None,
-        "action": actions[0] if actions else None,
-        "actions": actions,
-        "blocked_by": controller.plan.blocked_by if controller.plan else None,
-        "cooldown_ends_at": _time(cooldown_ends) if state and state.last_scaling_at else None,
-        "floor": {"agents": state.floor, "ends_at": _time(state.floor_until)}
-        if state and state.floor
-        else None,
-        "hold": {"holder": lease.holder, "expires_at": _time(lease.until)} if lease else None,
-        "agents": agents,
-        "load_balancer": {
-            "agents": [
-                {
-                    "name": agent.name,
-                    "address": agent.pool_address,
-                    "state": agent.pool,
-                    "in_flight": agent.in_flight,
-                }
-                for agent in (seen.agents if seen else ())
-                if agent.pool
-            ]
-        },
-        "application": {
-            "name": application.name if application else None,
-            "release": application.release if application else None,
-            "healthy": any(agent.ready for agent in seen.in_service) if seen else False,
-        },
-        "alarms": [text for text, _since in controller.alarms.values()],
-    }
-
-
 def _bounds_now(controller: Controller, changed: bool) -> Json:
     bounds, configured = controller.bounds, controller.configured
     return {
@@ -351,30 +263,6 @@ def _bounds_now(controller: Controller, changed: bool) -> Json:
         "max": bounds.high,
         "configured": {"min": configured.low, "max": configured.high},
     }
-
-
-def targets(controller: Controller) -> list[Json]:
-    """Running agents and the application on those in the pool, for Prometheus' http_sd; the last
-    known ones while nobody can tell.
-    """
-    seen = controller.last_known
-    if seen is None:
-        return []
-    found: list[Json] = []
-
-    def add(job: str, agent: Agent, address: str, path: str) -> None:
-        labels = {"job": job, "node": agent.name, "__metrics_path__": path}
-        found.append({"targets": [address], "labels": labels})
-
-    port, application = controller.settings.metrics_port, seen.application
-    for agent in seen.agents:
-        if agent.state != "running":
-            continue
-        if agent.address:
-            add("agents", agent, f"{agent.address}:{port}", "/metrics")
-        if application and application.metrics_path and agent.in_pool and agent.pool_address:
-            add("application", agent, agent.pool_address, application.metrics_path)
-    return found
 
 
 def _write_down(controller: Controller, entry: Entry) -> None:
@@ -394,61 +282,6 @@ async def _body(request: Request) -> Json:
     return body
 
 
-def _wanted(settings: ScalerSettings) -> Json:
-    """The schema of a wish for agents, with the range of this cluster."""
-    number = {"type": "integer", "minimum": settings.agents_min, "maximum": settings.agents_max}
-    return {"type": "object", "required": ["desired"], "properties": {"desired": number}}
-
-
-def _bounds(controller: Controller) -> Json:
-    """The schema of new bounds: within cluster.yml's."""
-    high = controller.configured.high
-    low = {"type": "integer", "minimum": least(controller.configured), "maximum": high}
-    return {
-        "type": "object",
-        "required": ["min", "max"],
-        "properties": {"min": low, "max": {"type": "integer", "minimum": 1, "maximum": high}},
-    }
-
-
-def _stream_answers() -> Json:
-    """An endless answer has no model."""
-    text = {"text/event-stream": {"schema": {"type": "string"}}}
-    about = (
-        "Server-sent events until somebody hangs up. snapshot comes first: the last hour and how "
-        "things are. Then state, at least once a second: status (as /api/v1/status) and traffic; "
-        "point for each tick, traffic_point each ten seconds, events for what happened."
-    )
-    return {"response_model": None, "responses": {200: {"description": about, "content": text}}}
-
-
-def _answers(model: Any, *refusals: int, takes: Json | None = None) -> Json:
-    """What a route's description says; the route itself is free to build its answer by hand."""
-    described: Json = {
-        "response_model": None,
-        "responses": {
-            200: {"model": model},
-            **{status: openapi.error_answer(_REFUSALS[status]) for status in refusals},
-        },
-    }
-    if takes is not None:
-        content = {"application/json": {"schema": takes}}
-        described["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
-    return described
-
-
-_REFUSALS = {409: "Somebody else holds the scaler.", 422: "A value is not one of those allowed."}
-
-
-def _later(at: float) -> str | None:
-    """A time that is still to come."""
-    return _time(at) if at > time.time() else None
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _span(after: datetime | None, until: datetime | None) -> Span:
     """Times without a zone are UTC, as in the answers. Answers end at the millisecond."""
     start, end = (
@@ -458,7 +291,3 @@ def _span(after: datetime | None, until: datetime | None) -> Span:
         ALWAYS[0] if start is None else start + 0.0005,
         ALWAYS[1] if end is None else end + 0.0005,
     )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)

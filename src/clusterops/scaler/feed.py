@@ -14,6 +14,7 @@ from typing import Any
 
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.explain import GUARDS
+from clusterops.scaler.points import point_of
 from clusterops.scaler.watch import Watch
 
 _LOG = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ class Feed:
         """Points of ticks that are new."""
         since = max(self._points_to, now - SPAN_S)
         rows = self._controller.ledger.store.ticks(1000, span=(since, 1e300))
-        points = [point_of(row) for row in reversed(rows)]
+        points = [point_of(row, row["at"]) for row in reversed(rows)]
         if points:
             self._points_to = rows[0]["at"]
         self._points.extend(points)
@@ -195,36 +196,6 @@ def message(name: str, value: Any) -> bytes:
 def event_of(row: Mapping[str, Any]) -> Json:
     """An event without what only programs read (a playbook's stages)."""
     return {field: row[field] for field in _EVENT_FIELDS if row.get(field) is not None}
-
-
-def point_of(tick: Mapping[str, Any]) -> Json:
-    """A recorded tick, as far as charts and the decision log need it. Times are Unix seconds."""
-    serving = [agent for agent in tick["agents"] if agent["pool"] == "in_service"]
-    decision, plan = tick["decision"], tick["plan"]
-    return {
-        "at": tick["at"],
-        "cpu": _mean(agent["cpu_percent"] for agent in serving),
-        "memory": _mean(agent["memory_percent"] for agent in serving),
-        "serving": len(serving),
-        "wanted": decision["desired"],
-        "was": tick["state"]["desired"],
-        "direction": decision["direction"],
-        "reason": decision["reason"],
-        "blocked_by": decision["blocked_by"] or plan["blocked_by"],
-        "verdicts": [
-            [one["rule"], _round(one["value"]), one["limit"], one["fired"]]
-            for one in decision["verdicts"]
-        ],
-    }
-
-
-def _mean(values: Iterator[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(sum(known) / len(known), 1) if known else None
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
 
 
 def _end(queue: asyncio.Queue[bytes | None]) -> None:

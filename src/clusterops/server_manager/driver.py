@@ -198,6 +198,24 @@ class NotPossible(DriverError):
         super().__init__(f"'{printable(name)}' is {state}; it cannot {what}.")
 
 
+def is_to_freeze(name: str, state: ServerState) -> bool:
+    """Whether a machine in this state has to be frozen. Raises NotPossible unless it runs."""
+    return _is_to_become(name, state, ServerState.PAUSED, ServerState.RUNNING, "be frozen")
+
+
+def is_to_thaw(name: str, state: ServerState) -> bool:
+    """Whether a machine in this state has to be thawed. Raises NotPossible unless it is frozen."""
+    return _is_to_become(name, state, ServerState.RUNNING, ServerState.PAUSED, "be thawed")
+
+
+def _is_to_become(
+    name: str, state: ServerState, wanted: ServerState, before: ServerState, what: str
+) -> bool:
+    if state not in (wanted, before):
+        raise NotPossible(name, state, what)
+    return state == before
+
+
 class NotSupported(DriverError):
     """The provider cannot do this at all."""
 

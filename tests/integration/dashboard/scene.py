@@ -26,12 +26,13 @@ from typing import Any
 
 from clusterops.http_api.access import digest
 from clusterops.http_api.serving import Server, config
-from clusterops.scaler.api import describe, make_app
+from clusterops.scaler.api import make_app
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.feed import Feed
 from clusterops.scaler.model import Action, ActionResult, Agent, Application, Observation
 from clusterops.scaler.policies.threshold import ThresholdPolicy
 from clusterops.scaler.settings import ScalerSettings
+from clusterops.scaler.status import describe
 from clusterops.scaler.store import Store
 
 TOKEN, READ_TOKEN = "scene-token", "scene-token-to-read"

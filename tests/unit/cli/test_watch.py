@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from clusterops.cli import watch_view
-from clusterops.cli.watch_state import WatchState, point_of
+from clusterops.cli.watch_state import WatchState
+from clusterops.scaler.points import point_of
 from tests.unit.cli.conftest import FakeScaler, FakeServerManager, agent, server
 
 Json = dict[str, Any]
@@ -230,7 +231,7 @@ def test_memory_is_bounded(state: WatchState) -> None:
     assert max(sizes) == 3600
 
 
-def test_recorded_ticks_are_told_like_those_of_the_stream() -> None:
+def test_recorded_ticks_are_told_like_those_of_the_stream(state: WatchState) -> None:
     def one(pool: str, cpu: float | None) -> Json:
         return {"name": "agent-1", "pool": pool, "cpu_percent": cpu, "memory_percent": 20.0}
 
@@ -244,11 +245,14 @@ def test_recorded_ticks_are_told_like_those_of_the_stream() -> None:
         },
         "plan": {"blocked_by": "held"},
     }  # fmt: skip
-    assert point_of(tick) == {
+    assert point_of(tick, NOW) == {
         "at": NOW, "cpu": 50.0, "memory": 20.0, "serving": 2, "wanted": 3, "was": 2,
         "direction": "up", "reason": "busy", "blocked_by": "held",
         "verdicts": [["cpu_above", 50.0, 40.0, True]],
     }  # fmt: skip
+    # They bring their time as a text.
+    state.apply("ticks", [tick], NOW)
+    assert state.series["cpu"][-1] == (NOW, 50.0)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from clusterops.scaler import feed as feed_module
-from clusterops.scaler.api import describe
 from clusterops.scaler.daemon import Controller
 from clusterops.scaler.feed import Feed, FullError
 from clusterops.scaler.policies.threshold import ThresholdPolicy
 from clusterops.scaler.settings import ScalerSettings
+from clusterops.scaler.status import describe
 from clusterops.scaler.store import Store
 from clusterops.scaler.traffic import Counts, Look
 from clusterops.scaler.watch import Watch

@@ -194,6 +194,11 @@ def reported_address(vm: Vm, properties: tuple[GuestProperty, ...]) -> str | Non
     return None
 
 
+def state_of(vm: Vm) -> ServerState:
+    """VirtualBox's state in the playground's words."""
+    return STATES.get(vm.state, ServerState.ERROR)
+
+
 def describe(cluster: Cluster, vm: Vm, name: str, provider: str, address: str | None) -> Server:
     """The machine that a virtual machine is."""
     made = _MADE.search(vm.description)
@@ -202,7 +207,7 @@ def describe(cluster: Cluster, vm: Vm, name: str, provider: str, address: str | 
     return Server(
         name=name,
         role=Role.AGENT if name.startswith("agent-") else Role.CONTROL,
-        state=STATES.get(vm.state, ServerState.ERROR),
+        state=state_of(vm),
         provider=provider,
         address=address or planned_address(cluster, name),
         cpus=vm.cpus * vm.cpu_cap_percent / 100,

@@ -13,40 +13,36 @@ a person starts from such an image is theirs.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from ipaddress import IPv4Network
 from typing import Any
 
-import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 
 from clusterops.engine import connect
 from clusterops.engine_names import CLUSTER_LABEL, image_tag
 from clusterops.errors import ClusterOpsError
 from clusterops.server_manager.driver import (
     Cluster,
-    DriverError,
     DriverFailure,
     DriverTimeout,
     ImageMissing,
-    NameTaken,
-    NotPossible,
-    PortInUse,
     ProviderUnavailable,
     Server,
     ServerSpec,
     UnknownServer,
     is_node_name,
+    is_to_freeze,
+    is_to_thaw,
     node_number,
 )
 from clusterops.server_manager.drivers import _docker_container as recipe
 from clusterops.server_manager.drivers import _docker_network as networks
+from clusterops.server_manager.drivers._docker_errors import name_taken, start_error, told
 
 UNFINISHED = ".unfinished"
 ENGINE_TIMEOUT_S = 60
@@ -77,11 +73,11 @@ class DockerDriver:
         self._network_lock = threading.Lock()
 
     def check(self) -> None:
-        with self._engine("the container engine does not answer"):
+        with told("the container engine does not answer"):
             self._api.ping()
 
     def prepare(self) -> None:
-        with self._engine("preparing the network failed"):
+        with told("preparing the network failed"):
             self._network()
             for info in self._own_containers():
                 if info["Name"].endswith(UNFINISHED):
@@ -89,18 +85,18 @@ class DockerDriver:
                     self._remove(info["Id"])
 
     def host_address(self) -> str:
-        with self._engine("finding the host's address failed"):
+        with told("finding the host's address failed"):
             desktop = "desktop" in str(self._api.info().get("OperatingSystem", "")).lower()
             if desktop or not sys.platform.startswith("linux"):
                 return "host.docker.internal"
             return self._network().gateway
 
     def network(self) -> str:
-        with self._engine("finding the machines' network failed"):
+        with told("finding the machines' network failed"):
             return str(self._network().subnet)
 
     def list(self) -> list[Server]:
-        with self._engine("listing machines failed"):
+        with told("listing machines failed"):
             servers = [
                 recipe.describe(info, self.provider)
                 for info in self._own_containers()
@@ -109,18 +105,18 @@ class DockerDriver:
         return sorted(servers, key=lambda server: node_number(server.name))
 
     def get(self, name: str) -> Server | None:
-        with self._engine(f"looking at '{name}' failed"):
+        with told(f"looking at '{name}' failed"):
             info = self._own(name)
         return recipe.describe(info, self.provider) if info else None
 
     def create(self, spec: ServerSpec) -> bool:
         final = self._container(spec.name)
-        with self._engine(f"creating '{spec.name}' failed"):
+        with told(f"creating '{spec.name}' failed"):
             existing = self._inspect(final)
             self._discard_unfinished(spec.name)
             if existing is not None:
                 if not self._is_own(existing):
-                    raise self._name_taken(final)
+                    raise name_taken(final)
                 return self._resize(existing, spec)
             network = self._network()
             address = network.address(node_number(spec.name))
@@ -135,7 +131,7 @@ class DockerDriver:
             return True
 
     def start(self, name: str) -> bool:
-        with self._engine(f"starting '{name}' failed"):
+        with told(f"starting '{name}' failed"):
             info = self._require(name)
             status = info["State"]["Status"]
             if status == "running":
@@ -152,11 +148,11 @@ class DockerDriver:
             try:
                 self._api.start(info["Id"])
             except APIError as error:
-                raise self._start_error(name, info, error) from error
+                raise start_error(recipe.describe(info, self.provider), error) from error
             return True
 
     def stop(self, name: str, grace_s: float = 30) -> bool:
-        with self._engine(f"stopping '{name}' failed"):
+        with told(f"stopping '{name}' failed"):
             info = self._require(name)
             status = info["State"]["Status"]
             if status in ("exited", "created", "dead"):
@@ -169,29 +165,23 @@ class DockerDriver:
             return True
 
     def freeze(self, name: str) -> bool:
-        with self._engine(f"freezing '{name}' failed"):
+        with told(f"freezing '{name}' failed"):
             info = self._require(name)
-            status = info["State"]["Status"]
-            if status == "paused":
+            if not is_to_freeze(name, recipe.describe(info, self.provider).state):
                 return False
-            if status != "running":
-                raise NotPossible(name, recipe.describe(info, self.provider).state, "be frozen")
             self._pause(info["Id"])
             return True
 
     def thaw(self, name: str) -> bool:
-        with self._engine(f"thawing '{name}' failed"):
+        with told(f"thawing '{name}' failed"):
             info = self._require(name)
-            status = info["State"]["Status"]
-            if status == "running":
+            if not is_to_thaw(name, recipe.describe(info, self.provider).state):
                 return False
-            if status != "paused":
-                raise NotPossible(name, recipe.describe(info, self.provider).state, "be thawed")
             self._api.unpause(info["Id"])
             return True
 
     def kill(self, name: str) -> bool:
-        with self._engine(f"killing '{name}' failed"):
+        with told(f"killing '{name}' failed"):
             info = self._require(name)
             if not info["State"]["Running"]:  # it is so while a machine is frozen, too
                 return False
@@ -201,7 +191,7 @@ class DockerDriver:
             return True
 
     def delete(self, name: str) -> bool:
-        with self._engine(f"deleting '{name}' failed"):
+        with told(f"deleting '{name}' failed"):
             info = self._own(name)
             self._discard_unfinished(name)
             if info is None:
@@ -211,7 +201,7 @@ class DockerDriver:
 
     def teardown(self) -> Sequence[str]:
         removed: list[str] = []
-        with self._engine("removing the cluster failed"):
+        with told("removing the cluster failed"):
             found = list(self._own_containers())
             if found:
                 with ThreadPoolExecutor(max_workers=min(8, len(found))) as pool:
@@ -236,24 +226,6 @@ class DockerDriver:
             except ClusterOpsError as error:
                 raise ProviderUnavailable(error.message, remedy=error.remedy) from error
         return self._client.api
-
-    @contextmanager
-    def _engine(self, failure: str) -> Iterator[None]:
-        """Turn the SDK's errors into a driver's, with ``failure`` in front."""
-        try:
-            yield
-        except DriverError:
-            raise
-        except requests.exceptions.Timeout as error:
-            raise DriverTimeout(f"{failure}: the container engine took too long") from error
-        except requests.exceptions.ConnectionError as error:
-            raise ProviderUnavailable(
-                "the container engine does not answer", remedy="is it running? try: docker info"
-            ) from error
-        except APIError as error:
-            raise DriverFailure(f"{failure}: {_explain(error)}") from error
-        except (DockerException, requests.exceptions.RequestException) as error:
-            raise DriverFailure(f"{failure}: {error}") from error
 
     def _pause(self, container: str) -> None:
         """Again and again where a busy machine (control groups v1) does not stand still at once."""
@@ -337,7 +309,7 @@ class DockerDriver:
                     remedy="run ./playground up, which builds it",
                 ) from error
             if error.status_code == 409:
-                raise self._name_taken(unfinished) from error
+                raise name_taken(unfinished) from error
             raise
         return str(container["Id"])
 
@@ -384,24 +356,3 @@ class DockerDriver:
                 if error.status_code not in (409, 500) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.3)
-
-    def _start_error(self, name: str, info: dict[str, Any], error: APIError) -> DriverError:
-        text = _explain(error)
-        if re.search(r"already (allocated|in use)|not available", text):
-            for what, port in recipe.describe(info, self.provider).ports.items():
-                if re.search(rf":{port}\b", text):
-                    return PortInUse(
-                        f"port {port} on the host ({what} of '{name}') is already in use",
-                        remedy="stop what uses it, or move the cluster's ports in cluster.yml",
-                    )
-        return DriverFailure(f"starting '{name}' failed: {text}")
-
-    def _name_taken(self, container: str) -> NameTaken:
-        return NameTaken(
-            f"a container '{container}' exists that this cluster did not make",
-            remedy=f"rename or remove it (docker rm {container}) or choose another cluster_name",
-        )
-
-
-def _explain(error: APIError) -> str:
-    return " ".join(str(error.explanation or error).split())

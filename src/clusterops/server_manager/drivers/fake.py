@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 
 from clusterops.server_manager.driver import (
     Cluster,
-    NotPossible,
     Server,
     ServerSpec,
     ServerState,
     UnknownServer,
+    is_to_freeze,
+    is_to_thaw,
     node_number,
 )
 
@@ -99,13 +100,11 @@ class FakeDriver:
 
     def freeze(self, name: str) -> bool:
         self._enter("freeze", name)
-        self._refuse(name, ServerState.STOPPED, "be frozen")
-        return self._become(name, ServerState.PAUSED)
+        return is_to_freeze(name, self._state(name)) and self._become(name, ServerState.PAUSED)
 
     def thaw(self, name: str) -> bool:
         self._enter("thaw", name)
-        self._refuse(name, ServerState.STOPPED, "be thawed")
-        return self._become(name, ServerState.RUNNING)
+        return is_to_thaw(name, self._state(name)) and self._become(name, ServerState.RUNNING)
 
     def kill(self, name: str) -> bool:
         self._enter("kill", name)
@@ -123,10 +122,11 @@ class FakeDriver:
             self.world.machines.clear()
             return removed
 
-    def _refuse(self, name: str, state: ServerState, what: str) -> None:
+    def _state(self, name: str) -> ServerState:
         server = self.world.machines.get(name)
-        if server is not None and server.state == state:
-            raise NotPossible(name, state, what)
+        if server is None:
+            raise UnknownServer(name)
+        return server.state
 
     def _become(self, name: str, state: ServerState) -> bool:
         with self.world.lock:

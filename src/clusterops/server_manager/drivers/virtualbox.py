@@ -28,13 +28,14 @@ from clusterops.server_manager.driver import (
     DriverFailure,
     DriverTimeout,
     ImageMissing,
-    NotPossible,
     PortInUse,
     ProviderUnavailable,
     Server,
     ServerSpec,
     UnknownServer,
     is_node_name,
+    is_to_freeze,
+    is_to_thaw,
     node_number,
 )
 from clusterops.server_manager.drivers import _virtualbox_lookup as lookup
@@ -158,20 +159,16 @@ class VirtualBoxDriver:
     def freeze(self, name: str) -> bool:
         with self._virtualbox(f"freezing '{name}' failed"):
             vm = self._require(name)
-            if vm.state == "paused":
+            if not is_to_freeze(name, recipe.state_of(vm)):
                 return False
-            if vm.state != "running":
-                raise NotPossible(name, recipe.STATES.get(vm.state, "error"), "be frozen")
             self._manage.on(vm.uuid, "controlvm", "pause")
             return True
 
     def thaw(self, name: str) -> bool:
         with self._virtualbox(f"thawing '{name}' failed"):
             vm = self._require(name)
-            if vm.state == "running":
+            if not is_to_thaw(name, recipe.state_of(vm)):
                 return False
-            if vm.state != "paused":
-                raise NotPossible(name, recipe.STATES.get(vm.state, "error"), "be thawed")
             self._manage.on(vm.uuid, "controlvm", "resume")
             return True
 
