@@ -42,7 +42,12 @@ CLASSIFIERS = {
     "Python Software Foundation License": "PSF-2.0",
 }
 
-ELSEWHERE = {"async-timeout": "Apache-2.0", "colorama": "BSD-3-Clause", "pywin32": "PSF-2.0"}
+ELSEWHERE = {
+    "async-timeout": "Apache-2.0",
+    "colorama": "BSD-3-Clause",
+    "pywin32": "PSF-2.0",
+    "pyyaml-ft": "MIT",
+}
 """Packages that only other systems or Pythons get: they cannot be asked here."""
 
 READ = {"axe-playwright-python": "MIT AND MPL-2.0"}

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from clusterops.cli import gates
 from clusterops.cli.molecule import test_roles
 from clusterops.errors import ClusterOpsError, ExitCode, UsageError
 from clusterops.state import project_root
@@ -23,11 +24,12 @@ QUICK = ("lint", "unit")
 TOGETHER = ("e2e", "integration")
 """As one run, where all are asked for: what is longest begins first."""
 SUITES = (*QUICK, "integration", "e2e")
-SLOW_SUITES = ("molecule", "faults", "audit")
+SLOW_SUITES = ("molecule", "mutation", "faults", "audit")
 """Only when asked for: `all` does not run these."""
 LINTERS_AT_ONCE = 2
 LOCKS = ("requirements/node.txt", "requirements/host.txt", "apps/fibonacci/requirements.txt")
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
+TWO_PROCESSES = ("-n", "2")
+SIDE_BY_SIDE = (*TWO_PROCESSES, "--dist", "loadscope", "--no-loadscope-reorder")
 """Two processes for what has real programs in it; tests/conftest.py says what stays together."""
 SLOWEST = "--durations=20"
 """Where the time went is said at the end of the suites that take long."""
@@ -62,9 +64,10 @@ def test(
 ) -> int:
     """Run the tests: lint, unit (seconds), integration (real programs), e2e (a whole cluster).
 
-    The suite molecule applies roles one by one to nodes of their own, faults breaks parts of a
-    cluster under traffic, and audit asks for known vulnerabilities of what is installed, which
-    takes an internet service; all runs none of them.
+    The suite molecule applies roles one by one to nodes of their own, mutation changes the
+    scaler's policies and a parser to see whether a test fails, faults breaks parts of a cluster
+    under traffic, and audit asks for known vulnerabilities of what is installed, which takes an
+    internet service; all runs none of them.
     """
     if suite not in (*SUITES, *SLOW_SUITES, "all"):
         allowed = ", ".join(("all", *SUITES, *SLOW_SUITES))
@@ -89,9 +92,16 @@ def _suite(suites: tuple[str, ...], arguments: list[str], distribution: str) -> 
     if suites == ("molecule",):
         environment = _environment(_ansible_environment())
         return test_roles(arguments, distribution, environment, project_root())
-    special = {"lint": _lint, "audit": _audit}
+    special = {
+        "lint": _lint,
+        "mutation": lambda: gates.mutants(_run, arguments),
+        "audit": _audit,
+    }
     if suites[0] in special:
         return special[suites[0]]()
+    if suites == ("unit",) and not arguments:
+        # Only all of them can take all branches.
+        return _pytest(suites, [*TWO_PROCESSES, *gates.MEASURED]) or gates.coverage()
     return _pytest(suites, arguments)
 
 
@@ -202,9 +212,11 @@ def _provide_programs() -> None:
     ensure_engine(_say)
 
 
-def _run(command: list[str], more: Mapping[str, str] | None = None) -> int:
+def _run(
+    command: list[str], more: Mapping[str, str] | None = None, folder: Path | None = None
+) -> int:
     return subprocess.run(  # noqa: S603 - this project's own tools
-        command, cwd=project_root(), env=_environment(more)
+        command, cwd=folder or project_root(), env=_environment(more)
     ).returncode
 
 
