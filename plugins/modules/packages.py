@@ -103,15 +103,16 @@ def update(commands: Commands) -> None:
     Raises:
         CommandFailed: it did not work for about half a minute.
     """
-    for attempt in range(1, TRIES + 1):
+    attempt = 1
+    while True:
         try:
             commands.run(*UPDATE, DEBIAN_FRONTEND="noninteractive")
+            return
         except CommandFailed:
             if attempt == TRIES:
                 raise
-            time.sleep(2**attempt)
-        else:
-            return
+        time.sleep(2**attempt)
+        attempt += 1
 
 
 def install(commands: Commands, missing: list[str]) -> None:

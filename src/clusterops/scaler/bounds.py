@@ -37,11 +37,8 @@ def checked(low: Any, high: Any, configured: Bounds) -> Bounds:
     for name, value in (("min", low), ("max", high)):
         # Without a maximum of one, nothing could ever be served.
         floor = first if name == "min" else 1
-        if isinstance(value, bool) or not isinstance(value, int):
-            good = False
-        else:
-            good = floor <= value <= configured.high
-        if not good:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not (whole and floor <= value <= configured.high):
             raise ValueError(
                 f"{name}: found {value!r}; allowed: a whole number from {floor} to "
                 f"{configured.high} (agents_max in cluster.yml)"

@@ -108,9 +108,7 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
             if math.isinf(limit):
                 return _ms(floor)
             return _ms(floor + (limit - floor) * (wanted - below) / (reached - below))
-        if not math.isinf(limit):
-            floor = limit
-        below = reached
+        floor, below = limit, reached
     return _ms(floor)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,17 @@ def test_the_command_fails_with_one_line_and_no_secret(run: Any, capsys: Any) ->
     assert error.startswith("Error: application shop: the value of API_KEY")
     assert "hunter2" not in error
     assert error.count("\n") == 1
+
+
+def test_without_a_version_the_overlay_has_none_either(app: Path) -> None:
+    overlay = package.compose_overlay((app / "compose.yml").read_text())
+    assert set(yaml.safe_load(overlay)) == {"services"}
+
+
+def test_a_socket_is_no_content(app: Path, tmp_path: Path) -> None:
+    before, _ = package.pack(app, tmp_path / "one")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(app / "src/s.sock"))
+        after, archive = package.pack(app, tmp_path / "two")
+    assert before == after
+    assert "src/s.sock" not in names(archive)

@@ -165,3 +165,15 @@ def test_a_repository_over_ssh_needs_known_hosts_and_its_key(tmp_path: Path) -> 
     other = config.model_copy(update={"application_path": "https://example.org/shop.git"})
     key.unlink()
     check_configured(other, tmp_path / "cluster.yml")
+
+
+def test_a_folder_of_checks_that_is_not_there(app: Path) -> None:
+    (app / "app.yml").write_text((app / "app.yml").read_text() + "checks: tests/acceptance\n")
+    assert any("there is no folder tests/acceptance" in line for line in warnings(app))
+    (app / "tests/acceptance").mkdir(parents=True)
+    assert not any("there is no folder" in line for line in warnings(app))
+
+
+def test_a_compose_file_that_is_not_there_is_one_error(app: Path) -> None:
+    (app / "compose.yml").unlink()
+    assert errors(app) == ["app.yml: compose_file: there is no file compose.yml in the source"]

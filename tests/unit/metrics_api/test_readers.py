@@ -163,3 +163,20 @@ def test_a_missing_file_is_an_error_not_a_zero(tmp_path: Path) -> None:
     (tmp_path / "sys/fs/cgroup/cpu.stat").unlink()
     with pytest.raises(OSError):
         source.cpu()
+
+
+def test_a_cgroup_v1_without_a_quota_has_the_whole_machine(tmp_path: Path) -> None:
+    files = {name: text for name, text in v1().items() if "cfs" not in name}
+    usage = readers.detect(tree(tmp_path, files)).cpu()
+    assert (usage.seconds, usage.cpus) == (2.5, 3.0)
+
+
+def test_a_cgroup_v1_that_went_away_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"no cpuacct\.usage any more"):
+        readers.read_cpu_v1(tree(tmp_path, {}))
+
+
+def test_lines_that_are_no_numbers_are_passed_over(tmp_path: Path) -> None:
+    stat = f"odd\nworse than ever\ninactive_file {50 * MIB}\n"
+    memory = readers.detect(tree(tmp_path, v2(**{"memory.stat": stat}))).memory()
+    assert memory.available == 106 * MIB

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from clusterops.scaler.decide import Decision, decide
+from clusterops.scaler.guards import Guard, against_down, against_up
 from clusterops.scaler.memory import NO_MEMORY, Memory
-from clusterops.scaler.model import Limits, Observation, Rate
+from clusterops.scaler.model import ActionKind, Lease, Limits, Observation, Rate
 from clusterops.scaler.policies.threshold import ThresholdPolicy
 from clusterops.scaler.policy import Direction, Recommendation, Situation
 from tests.unit.scaler.builders import NOW, agent, limits, seen, state
@@ -150,3 +153,88 @@ def test_load_that_returns_while_an_agent_drains_need_not_wait() -> None:
     # Once it is out of the pool, it is a new action like any other.
     gone = decide(Wish("up"), look(1), before, NOW, fences, acting="scale_down")
     assert gone.blocked_by == "action_in_progress"
+
+
+def told(
+    guard: Callable[..., Iterator[Guard]],
+    count: int,
+    bound: int,
+    acting: ActionKind | None = None,
+    look: Observation | None = None,
+    fences: Limits = WIDE,
+    **more: Any,
+) -> list[tuple[str, str]]:
+    """Names and words of the guards that object."""
+    before = state(count, **more)
+    agents = look or seen(*(agent(n) for n in range(1, count + 1)))
+    warm = frozenset(one.name for one in agents.agents)
+    situation = Situation(agents, count, NOW, warm)
+    return [(each.name, each.why) for each in guard(situation, before, fences, bound, acting)]
+
+
+def test_each_guard_against_more_in_its_words() -> None:
+    assert told(against_up, 2, 3) == []
+    assert told(against_up, 2, 2) == [("max", "2 agents is the maximum")]
+    assert told(against_up, 1, 1) == [("max", "1 agent is the maximum")]
+    assert told(against_up, 3, 2) == [("max", "3 agents is the maximum")]
+    fewer = seen(agent(1))
+    assert told(against_up, 2, 9, look=fewer) == [
+        ("converging", "only 1 of 2 agents in service yet")
+    ]
+    assert told(against_up, 1, 9, look=seen(agent(1), agent(2))) == []
+    assert told(against_up, 1, 9, "scale_up") == [
+        ("action_in_progress", "an action is in progress")
+    ]
+    lease = Lease("deploy", NOW + 5)
+    assert told(against_up, 1, 9, lease=lease) == [("held", "'deploy' holds the scaler")]
+    assert told(against_up, 1, 9, lease=Lease("deploy", NOW)) == []
+
+
+def test_each_guard_against_fewer_in_its_words() -> None:
+    assert told(against_down, 2, 1) == []
+    assert told(against_down, 2, 2) == [("min", "2 agents is the minimum")]
+    assert told(against_down, 1, 2) == [("min", "1 agent is the minimum")]
+    asked = {"floor": 2, "floor_until": NOW + 8}
+    assert told(against_down, 2, 1, **asked) == [
+        ("hold_floor", "2 agents were asked for (8 s left)")
+    ]
+    assert told(against_down, 3, 1, **asked) == []
+    one = {"floor": 1, "floor_until": NOW + 8}
+    assert told(against_down, 1, 0, **one) == [("hold_floor", "1 agent was asked for (8 s left)")]
+    more = seen(agent(1), agent(2), agent(3))
+    assert told(against_down, 2, 1, look=more) == [("converging", "3 in service, 2 wanted")]
+    assert told(against_down, 2, 1, look=seen(agent(1))) == []
+    mute = seen(agent(1), agent(2, cpu_percent=None, memory_percent=None))
+    assert told(against_down, 2, 1, look=mute) == [("missing_metrics", "metrics are missing")]
+    assert told(against_down, 2, 1, "scale_down") == [
+        ("action_in_progress", "an action is in progress")
+    ]
+    lease = Lease("deploy", NOW + 5)
+    assert told(against_down, 2, 1, lease=lease) == [("held", "'deploy' holds the scaler")]
+
+
+@pytest.mark.parametrize(
+    ("since_s", "objects"),
+    [(0, "the cooldown lasts 30 s more"), (29, "the cooldown lasts 1 s more"), (30, ""), (-1, "")],
+)
+def test_the_cooldown_lasts_its_time_and_a_clock_that_is_set_back_ends_it(
+    since_s: float, objects: str
+) -> None:
+    expected = [("cooldown", objects)] if objects else []
+    fences = limits(1, 9, 30)
+    for guard in (against_up, against_down):
+        bound = 9 if guard is against_up else 1
+        found = told(guard, 2, bound, fences=fences, last_scaling_at=NOW - since_s)
+        assert found == expected
+
+
+def test_only_calling_off_a_drain_need_not_wait() -> None:
+    draining = seen(agent(1), agent(2, "draining"))
+    fences = limits(1, 9, 30)
+    recent = {"last_scaling_at": NOW - 1, "look": draining, "fences": fences}
+    assert told(against_up, 1, 9, "scale_down", **recent) == []
+    assert [name for name, _ in told(against_up, 1, 9, "scale_up", **recent)] == [
+        "action_in_progress",
+        "cooldown",
+    ]
+    assert [name for name, _ in told(against_up, 1, 9, **recent)] == ["cooldown"]

@@ -17,7 +17,7 @@ from clusterops.scaler.explain import GUARDS, explain
 from clusterops.scaler.memory import NO_MEMORY
 from clusterops.scaler.model import Action, ActionKind, Lease, Observation, Plan, State
 from clusterops.scaler.policies.threshold import ThresholdPolicy
-from clusterops.scaler.record import observation_from, state_from, tick_record
+from clusterops.scaler.record import alarms_of, observation_from, state_from, tick_record
 from clusterops.scaler.replay import replay
 from tests.unit.scaler.builders import LIMITS, NOW, agent, seen, state
 
@@ -110,3 +110,29 @@ def test_explain_tells_of_agents_that_do_not_answer() -> None:
     text = "\n".join(explain(recorded(seen(agent(1), silent, problems=("x: no",)), state(2))))
     assert "agent-2: in service, running, no metrics, not ready" in text
     assert "Problem: x: no" in text
+
+
+def test_explain_of_an_empty_cluster_names_no_rules_and_no_agents() -> None:
+    tick = recorded(seen(), state(0))
+    tick["decision"]["verdicts"] = []
+    tick["plan"]["ejects"] = ["agent-3"]
+    text = "\n".join(explain(tick))
+    assert "0 agents wanted, 0 in service." in text
+    assert "Rules:" not in text and "Agents:" not in text
+    assert "agent-3 was taken out of the load balancer at once." in text
+
+
+def test_alarms_tell_which_part_is_silent() -> None:
+    look = replace(
+        seen(),
+        pool_known=False,
+        servers_known=False,
+        problems=("load balancer: refused", "/etc/deployment.json: is no deployment document"),
+    )
+    assert alarms_of(look, Plan(alarms={"stuck": "agent-1"})) == {
+        "stuck": "agent-1",
+        "load_balancer_unreachable": "load balancer: refused",
+        "server_manager_unreachable": "Server Manager: unreachable",
+        "deployment_unreadable": "/etc/deployment.json: is no deployment document",
+    }
+    assert alarms_of(seen(), Plan()) == {}

@@ -60,3 +60,10 @@ def test_options_of_a_policy_are_checked() -> None:
         made(policy="step", up=[{"above": "much", "add": 1}])
     with pytest.raises(UsageError, match="'oracle', which is not installed"):
         made(policy="oracle")
+
+
+def test_a_key_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scaler.json"
+    path.write_text("{}")
+    with pytest.raises(UsageError, match="server_manager_url: is missing"):
+        load_settings(path)

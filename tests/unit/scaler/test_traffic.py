@@ -76,3 +76,18 @@ def test_the_look_to_compare_with() -> None:
     looks = [Look(at, {}) for at in (1.0, 2.0, 3.0)]
     assert oldest_within(looks, 4.0, 2.5) is looks[1]
     assert oldest_within(looks, 40.0, 2.5) is None
+
+
+def test_what_the_load_balancer_tells_besides_is_passed_over() -> None:
+    other = f'{PREFIX}open_connections{{agent="agent-9"}} 7\n'
+    nameless = f'{PREFIX}requests_total{{status="2xx"}} 7\n{PREFIX}in_flight_requests{{}} no\n'
+    assert set(parse(text({"agent-1": 1}) + other + nameless, 0.0).agents) == {"agent-1"}
+
+
+def test_percentiles_end_at_the_last_finite_limit() -> None:
+    buckets = {0.01: 1.0, 0.1: 2.0, float("inf"): 10.0}
+    assert quantile(buckets, 0.95) == 100.0
+    assert quantile(buckets, 0.15) == pytest.approx(55.0)
+    assert quantile({0.01: 4.0}, 1.0) == 10.0
+    assert quantile({0.01: 0.0}, 0.5) is None
+    assert quantile({}, 0.5) is None

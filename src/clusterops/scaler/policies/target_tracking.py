@@ -63,8 +63,7 @@ class TargetTrackingPolicy:
         count = len(situation.serving)
         if not count:
             return Recommendation("none", "no agent is in service, so there is no load to judge")
-        busy = self.target if self.metric == "in_flight" else 100.0
-        load = load_of(situation, self.metric, busy)
+        load = load_of(situation, self.metric, 100.0)
         blocked = "missing_metrics" if situation.missing else None
         silence = silence_in_words(situation)
         if load.up is None or load.down is None or load.known is None:

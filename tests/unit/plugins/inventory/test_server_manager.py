@@ -230,3 +230,14 @@ def test_the_endpoint_may_be_named_by_the_environment(
 def test_ssh_options_survive_odd_folders() -> None:
     words = shlex.split(plugin.ssh_arguments("/home/a b/it's/known_hosts"))
     assert words[1] == 'UserKnownHostsFile="/home/a b/it\'s/known_hosts"'
+
+
+def test_the_endpoint_names_the_authority_and_may_leave_the_state_out(source: Path) -> None:
+    path = source.parents[1] / ".playground/endpoint.json"
+    endpoint = json.loads(path.read_text())
+    del endpoint["state_dir"]
+    path.write_text(json.dumps({**endpoint, "ca_file": "/etc/ca.crt"}))
+    variables = parse(source, FakeClient([CONTROL])).hosts["control-1"].vars
+    every = {**variables, **parse(source, FakeClient([CONTROL])).groups["all"].vars}
+    assert every["server_manager_ca_file"] == "/etc/ca.crt"
+    assert "cluster_state_dir" not in every

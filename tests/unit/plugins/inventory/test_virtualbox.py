@@ -401,3 +401,44 @@ def test_the_cache_spares_virtualbox(tmp_path: Path) -> None:
     # Another question needs another answer.
     third = parse(tmp_path, program, **cache, details=["forwards"])
     assert third.hosts["a"].vars["vbox_forwards"][0]["name"] == "ssh"
+
+
+def test_a_kept_answer_is_used_as_long_as_the_question_is_the_same(tmp_path: Path) -> None:
+    program = Fake(vm(1, "a", forwards=(SSH,)))
+    plugin = inventory_loader.get("clusterops.playground.virtualbox")
+    plugin._create_client = lambda: (program, program.inventory)
+    options = {name: None for name in type(plugin)._cached.__globals__["ASKED"]}
+    given = {**options, "cache": True, "connect_through": ["forward"], "guest_networks": []}
+    given |= {"ssh_guest_port": 22, "details": [], "web_service_url": None, "forward_host": None}
+    given["ssh_forward_name"] = None
+    plugin.get_option = given.__getitem__
+    plugin.get_cache_key = lambda path: path
+    plugin._cache = {}
+    first = plugin._cached("x", True)
+    assert plugin._cached("x", True) is first
+    assert program.asked == 1
+    plugin._cached("x", False)
+    assert program.asked == 2
+    given["details"] = ["nics"]
+    plugin._cached("x", True)
+    plugin._cache["x"] = "not ours"
+    plugin._cached("x", True)
+    assert program.asked == 4
+
+
+@pytest.mark.parametrize(("files", "way"), [(False, "VBoxManage.inventory"), (True, "fast")])
+def test_vboxmanage_is_asked_alone_or_beside_the_settings_files(files: bool, way: str) -> None:
+    plugin = inventory_loader.get("clusterops.playground.virtualbox")
+    options = {"timeout_s": 7, "executable": "/opt/VBoxManage", "settings_files": files}
+    plugin.get_option = options.__getitem__
+    client, inventory = plugin._create_client()
+    assert client._timeout_s == 7
+    assert (inventory == client.inventory) is (way == "VBoxManage.inventory")
+
+
+def test_a_password_may_stand_in_the_options(tmp_path: Path) -> None:
+    plugin = inventory_loader.get("clusterops.playground.virtualbox")
+    plugin._options = {"web_service_password": "mellon", "web_service_password_file": "nothing"}
+    assert plugin._password(str(tmp_path / "x.yml")) == "mellon"
+    plugin._options = {"web_service_password": None, "web_service_password_file": None}
+    assert plugin._password(str(tmp_path / "x.yml")) == ""

@@ -52,3 +52,10 @@ def test_every_change_changes_it(tmp_path: Path) -> None:
 def test_a_path_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnsibleLookupError, match="gone is missing"):
         digest(tmp_path / "gone")
+
+
+def test_compiled_files_are_no_content(tmp_path: Path) -> None:
+    folder = role(tmp_path / "role")
+    before = digest(folder)
+    (folder / "tasks/main.pyc").write_bytes(b"x")
+    assert digest(folder) == before

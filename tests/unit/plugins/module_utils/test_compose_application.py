@@ -55,3 +55,14 @@ def test_applications_are_found_by_their_current_release(tmp_path: Path) -> None
     shop.switch("s1")
     (tmp_path / "other").mkdir()
     assert _compose_application.applications_below(str(tmp_path)) == ["shop"]
+
+
+def test_an_application_without_an_image_needs_none(tmp_path: Path) -> None:
+    class Nothing:
+        def run(self, *argv: str, **_: Any) -> None:
+            raise AssertionError(argv)
+
+    app = _compose_application.Application(Nothing(), Releases(str(tmp_path)), "shop", 90)
+    assert app.has_image(None)
+    assert app.remove_images(None, set()) == []
+    assert app.remove_images("other/image:1", set()) == []

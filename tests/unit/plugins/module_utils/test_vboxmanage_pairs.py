@@ -90,3 +90,41 @@ def test_an_imitated_end_in_the_list_of_machines() -> None:
 def test_an_unfinished_name_is_an_error() -> None:
     with pytest.raises(MalformedOutput, match="unfinished name"):
         dict(pairs('name="x\nUUID="y\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        # A value in quotes, up to a line that starts a key, or the end.
+        ('VideoMode="a"\ncpus=1\n', [("VideoMode", "a"), ("cpus", "1")]),
+        ('VideoMode="a"', [("VideoMode", "a")]),
+        ('VideoMode=""\ncpus=1\n', [("VideoMode", ""), ("cpus", "1")]),
+        ('VideoMode="a"\n rec_screen0\ncpus=1\n', [("VideoMode", "a"), ("cpus", "1")]),
+        ('VideoMode="a"\n\ncpus=1\n', [("VideoMode", "a"), ("cpus", "1")]),
+        ('VideoMode="a"\nb"\ncpus=1\n', [("VideoMode", 'a"\nb'), ("cpus", "1")]),
+        ('VideoMode="a\nname="x"\ncpus=1\n', [("VideoMode", 'a\nname="x'), ("cpus", "1")]),
+        (
+            'VideoMode="a\nb"c\nname="x"\ncpus=1\n',
+            [("VideoMode", 'a\nb"c\nname="x'), ("cpus", "1")],
+        ),
+        # More after the closing quote: one line, quotes and all.
+        (
+            'VideoMode="640,480"@0,0 1\nname="x"\ncpus=1\n',
+            [("VideoMode", '"640,480"@0,0 1'), ("name", "x"), ("cpus", "1")],
+        ),
+        (
+            'VideoMode=""x\nname="y"\ncpus=1\n',
+            [("VideoMode", '""x'), ("name", "y"), ("cpus", "1")],
+        ),
+        # Never closed: one line.
+        ('VideoMode="\ncpus=1\n', [("VideoMode", '"'), ("cpus", "1")]),
+        ('cpus=1\nVideoMode="a\nrest', [("cpus", "1"), ("VideoMode", '"a')]),
+        # Lines without a key, and keys in quotes.
+        ("\ncpus=1\n", [("cpus", "1")]),
+        (" rec_screen0\ncpus=1\n", [("cpus", "1")]),
+        ('"a\\"b"="none"\n', [('a"b', "none")]),
+        ('name="x"', [("name", "x")]),
+    ],
+)
+def test_where_a_value_ends(text: str, found: list[tuple[str, str]]) -> None:
+    assert list(pairs(text)) == found

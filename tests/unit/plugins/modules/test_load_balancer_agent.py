@@ -190,7 +190,8 @@ class Answering(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
         status, body = self.server.answer  # type: ignore[attr-defined]
         self.server.seen.append((self.command, self.path))  # type: ignore[attr-defined]
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body_sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.bodies.append(json.loads(body_sent or "null"))  # type: ignore[attr-defined]
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body)
@@ -204,7 +205,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Any]:
     with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
-        server.seen = []  # type: ignore[attr-defined]
+        server.seen, server.bodies = [], []  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -257,3 +258,16 @@ def test_documentation_names_the_options_of_the_module() -> None:
         assert {k: v for k, v in options[name].items() if k != "description"} == values
     assert yaml.safe_load(texts["EXAMPLES"])
     assert yaml.safe_load(texts["RETURN"])
+
+
+def test_client_sends_a_health_path_and_takes_it_away(server: Any) -> None:
+    server.answer = (200, json.dumps(entry("in_service")).encode())
+    client = Client(server.server_port)
+    for path in (None, "/ready", ""):
+        client.put("agent-1", "10.0.0.1:5000", "in_service", path)
+    plain = {"address": "10.0.0.1:5000", "state": "in_service"}
+    assert server.bodies == [
+        plain,
+        {**plain, "health_path": "/ready"},
+        {**plain, "health_path": None},
+    ]

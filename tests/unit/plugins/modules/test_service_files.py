@@ -290,3 +290,16 @@ def test_the_question_before_the_module_knows_when_nothing_is_to_be_done(
 )
 def test_what_it_does_not_understand_is_left_to_the_module(entry: dict[str, Any]) -> None:
     assert comparison.look({"files": [entry]}) == {"done": False}
+
+
+def test_a_user_that_a_package_will_bring_is_missing_only_in_earnest(
+    run: Any, tmp_path: Path
+) -> None:
+    file = {"path": str(tmp_path / "a"), "content": "x", "owner": "nobody-of-this-name"}
+    (tmp_path / "a").write_text("x")
+    assert run(file, check_mode=True)["written"] == [file["path"]]
+    for _ in range(2):
+        refused = run(file)
+        assert refused["failed"] and "nobody-of-this-name" in refused["msg"]
+        (tmp_path / "a").unlink(missing_ok=True)
+    assert not (tmp_path / "a").exists()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+import clusterops.scaler.policies.scheduled  # noqa: F401 - croniter starts a process then
 from clusterops.scaler.decide import decide
 from clusterops.scaler.policies import policy_from
 from clusterops.scaler.policies.combined import CombinedPolicy
@@ -78,6 +79,8 @@ def test_the_narrowest_bounds_hold_also_those_of_a_silent_policy() -> None:
     )
     assert (wish.low, wish.high) == (3, 6)
     assert (combined(UP, STAY).low, combined(UP, STAY).high) == (None, None)
+    other = combined(UP, Recommendation("none", "", low=2, high=5))
+    assert (other.low, other.high) == (2, 5)
 
 
 def test_all_verdicts_are_kept_with_the_policy_that_gave_them() -> None:

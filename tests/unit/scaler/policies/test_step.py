@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clusterops.scaler.policies.step import StepPolicy
-from clusterops.scaler.policy import Situation
+from clusterops.scaler.policy import Recommendation, Situation, Verdict
 from tests.unit.scaler.builders import NOW, agent, seen
 
 STEPS: dict[str, Any] = {
@@ -184,3 +184,88 @@ def test_steps_that_cannot_be_are_refused(options: dict[str, Any], message: str)
     with pytest.raises(ValueError) as refused:
         StepPolicy(**options)
     assert str(refused.value) == message
+
+
+def test_without_agents_or_their_metrics_nothing_is_wished_for() -> None:
+    policy = StepPolicy()
+    assert policy.recommend(situation([])) == Recommendation(
+        "none", "no agent is in service, so there is no load to judge"
+    )
+    verdicts = (
+        Verdict("cpu_above", None, 70, False),
+        Verdict("cpu_above", None, 85, False),
+        Verdict("cpu_below", None, 30, False),
+    )
+    silence = "no metrics that count from agent-1"
+    assert policy.recommend(situation([None])) == Recommendation(
+        "none", silence, verdicts, "missing_metrics"
+    )
+    assert policy.recommend(situation([90.0], cold=(1,))) == Recommendation(
+        "none", silence, verdicts
+    )
+
+
+def test_a_step_gives_its_whole_answer() -> None:
+    policy = StepPolicy(up=[{"above": 70, "add": 1}], down=[{"below": 30, "remove": 2}])
+    hot = (Verdict("cpu_above", 90.0, 70, True), Verdict("cpu_below", 90.0, 30, False))
+    assert policy.recommend(situation([90.0])) == Recommendation(
+        "up", "average CPU 90 % is above 70 %: 1 agent more", hot, wanted=5
+    )
+    cold = (Verdict("cpu_above", 20.0, 70, False), Verdict("cpu_below", 20.0, 30, True))
+    assert policy.recommend(situation([20.0])) == Recommendation(
+        "down", "average CPU 20 % is below 30 %: 2 agents fewer", cold, wanted=2
+    )
+    fine = (Verdict("cpu_above", 50.0, 70, False), Verdict("cpu_below", 50.0, 30, False))
+    assert policy.recommend(situation([50.0])) == Recommendation(
+        "none", "average CPU 50 % is between the steps", fine
+    )
+
+
+def test_the_steps_may_meet_but_not_overlap() -> None:
+    up, down = [{"above": 50, "add": 1}], [{"below": 49.9, "remove": 1}]
+    assert StepPolicy(up=up, down=down).recommend(situation([49.95])).direction == "none"
+    with pytest.raises(ValueError, match=r"^down: found below: 50; allowed is less than the low"):
+        StepPolicy(up=up, down=[{"below": 50, "remove": 1}])
+    with pytest.raises(ValueError, match=r"^up, down: found no step; allowed is at least one$"):
+        StepPolicy(up=[], down=[])
+
+
+def test_who_does_not_tell_keeps_the_agents_and_has_the_verdicts_all_the_same() -> None:
+    policy = StepPolicy(up=[{"above": 70, "add": 1}], down=[{"below": 30, "remove": 2}])
+    verdicts = (Verdict("cpu_above", 10.0, 70, False), Verdict("cpu_below", 60.0, 30, False))
+    assert policy.recommend(situation([20.0, None])) == Recommendation(
+        "none",
+        "average CPU 20 % is below 30 %, but no metrics that count from agent-2",
+        verdicts,
+        "missing_metrics",
+    )
+    verdicts = (Verdict("cpu_above", 15.0, 70, False), Verdict("cpu_below", 65.0, 30, False))
+    assert policy.recommend(situation([30.0, None])) == Recommendation(
+        "none", "average CPU 30 % is between the steps", verdicts
+    )
+
+
+def test_at_the_limit_no_step_is_passed() -> None:
+    policy = StepPolicy(up=[{"above": 70, "add": 1}], down=[{"below": 30, "remove": 2}])
+    for load in (70.0, 30.0):
+        wish = policy.recommend(situation([load]))
+        assert [verdict.fired for verdict in wish.verdicts] == [False, False]
+
+
+def test_limits_have_the_unit_of_their_metric() -> None:
+    policy = StepPolicy(metric="in_flight", up=[{"above": 250, "add": 2}], down=[])
+    wish = policy.recommend(Situation(seen(agent(1, in_flight=300)), 1, NOW, frozenset()))
+    assert wish.reason == "an average of 300.0 requests in flight is above 250: 2 agents more"
+
+
+def test_requests_in_flight_have_no_highest_limit_on_either_side() -> None:
+    policy = StepPolicy(
+        metric="in_flight", up=[{"above": 300, "add": 1}], down=[{"below": 250, "remove": 1}]
+    )
+    wish = policy.recommend(Situation(seen(agent(1, in_flight=200)), 1, NOW, frozenset()))
+    assert wish.direction == "down"
+
+
+def test_steps_may_add_equally_many() -> None:
+    policy = StepPolicy(up=[{"above": 70, "add": 1}, {"above": 80, "add": 1}])
+    assert policy.recommend(situation([90.0])).wanted == 5

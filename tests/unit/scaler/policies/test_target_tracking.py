@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clusterops.scaler.policies.target_tracking import TargetTrackingPolicy
-from clusterops.scaler.policy import Situation
+from clusterops.scaler.policy import Recommendation, Situation, Verdict
 from tests.unit.scaler.builders import NOW, agent, seen
 
 
@@ -195,3 +195,23 @@ def test_an_option_that_cannot_be_is_refused(options: dict[str, Any], message: s
 def test_the_scalers_other_settings_are_left_alone() -> None:
     policy = TargetTrackingPolicy(target=250, metric="in_flight", agents_max=9, policy="mine")
     assert policy.target == 250
+
+
+def test_without_agents_or_their_metrics_nothing_is_wished_for() -> None:
+    policy = TargetTrackingPolicy(target=50.0)
+    assert policy.recommend(situation([])) == Recommendation(
+        "none", "no agent is in service, so there is no load to judge"
+    )
+    verdicts = (Verdict("cpu_target", None, 50.0, False),)
+    assert policy.recommend(situation([None])) == Recommendation(
+        "none", "no metrics that count from agent-1", verdicts, "missing_metrics"
+    )
+    assert policy.recommend(situation([90.0], cold=(1,))) == Recommendation(
+        "none", "no metrics that count from agent-1", verdicts
+    )
+
+
+def test_the_last_digits_do_not_exceed_the_tolerance() -> None:
+    policy = TargetTrackingPolicy(target=60.0, tolerance=0.1)
+    assert policy.recommend(situation([66.000024])).direction == "none"
+    assert policy.recommend(situation([66.0001])).direction == "up"

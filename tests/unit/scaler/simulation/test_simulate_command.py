@@ -149,6 +149,7 @@ def test_what_is_wrong_is_one_line(arguments: list[str], words: str) -> None:
         ("scale_up_cpu: 20\n", "scale_up_cpu: unknown key"),
         ("scaling_policy: nothing\n", "found 'nothing', which is not installed"),
         ("- 1\n", "holds no keys"),
+        ("cluster_name: other\n", "has no key about scaling"),
         ("scaling_policy: [\n", "is not valid YAML"),
     ],
 )
