@@ -269,3 +269,9 @@ def test_requests_in_flight_have_no_highest_limit_on_either_side() -> None:
 def test_steps_may_add_equally_many() -> None:
     policy = StepPolicy(up=[{"above": 70, "add": 1}, {"above": 80, "add": 1}])
     assert policy.recommend(situation([90.0])).wanted == 5
+
+
+def test_at_the_highest_step_those_who_do_not_tell_do_not_matter() -> None:
+    policy = StepPolicy(up=[{"above": 70, "add": 1}], down=[])
+    reason = policy.recommend(situation([70.0, None])).reason
+    assert reason == "average CPU 70 % is between the steps"

@@ -215,3 +215,50 @@ def test_the_last_digits_do_not_exceed_the_tolerance() -> None:
     policy = TargetTrackingPolicy(target=60.0, tolerance=0.1)
     assert policy.recommend(situation([66.000024])).direction == "none"
     assert policy.recommend(situation([66.0001])).direction == "up"
+
+
+@pytest.mark.parametrize(("load", "judged"), [(90.0, 45.0), (50.0, 25.0), (49.0, 74.5)])
+def test_the_verdict_has_the_load_on_the_side_that_it_is_judged_by(
+    load: float, judged: float
+) -> None:
+    [verdict] = TargetTrackingPolicy(target=50.0).recommend(situation([load, None])).verdicts
+    assert verdict.value == judged
+
+
+def test_whole_answers() -> None:
+    policy = TargetTrackingPolicy(target=50.0)
+    idle = "average CPU 20 % is 0.40 times the target of 50 %"
+    fewer = (Verdict("cpu_target", 20.0, 50.0, True),)
+    assert policy.recommend(situation([20.0] * 4)) == Recommendation(
+        "down", f"{idle}: 2 agents for 4", fewer, wanted=2
+    )
+    assert policy.recommend(situation([20.0] * 4, desired=2)) == Recommendation(
+        "none", f"{idle}: 2 agents for 4", fewer
+    )
+    silent, unclear = (
+        "no metrics that count from agent-2",
+        (Verdict("cpu_target", 60.0, 50.0, False),),
+    )
+    assert policy.recommend(situation([20.0, None])) == Recommendation(
+        "none", f"{idle}, but {silent}", unclear, "missing_metrics"
+    )
+    assert policy.recommend(situation([20.0, 20.0], cold=(2,))) == Recommendation(
+        "none", f"{idle}, but {silent}", unclear
+    )
+    assert policy.recommend(situation([50.0])) == Recommendation(
+        "none",
+        "average CPU 50 % is 1.00 times the target of 50 %: near enough",
+        (Verdict("cpu_target", 50.0, 50.0, False),),
+    )
+    assert policy.recommend(situation([90.0, 90.0])) == Recommendation(
+        "up",
+        "average CPU 90 % is 1.80 times the target of 50 %: 4 agents for 2",
+        (Verdict("cpu_target", 90.0, 50.0, True),),
+        wanted=4,
+    )
+
+
+def test_a_target_that_full_load_only_just_reaches_is_refused() -> None:
+    with pytest.raises(ValueError, match="allowed is less than 80"):
+        TargetTrackingPolicy(target=80.0, tolerance=0.25)
+    TargetTrackingPolicy(target=79.9, tolerance=0.25)
