@@ -29,7 +29,7 @@ MUTATED = (
     "src/clusterops/scaler/policies/threshold.py",
     "src/clusterops/virtualbox/_vboxmanage_pairs.py",
 )
-"""The scaler's policies and guards, and the parser of what VBoxManage prints."""
+"""The scaler's policies and guards, and what finds keys and values in what VBoxManage prints."""
 TESTS = (  # none that draws hundreds of examples: each takes as long as all others together
     "tests/unit/scaler/policies/test_combined.py",
     "tests/unit/scaler/policies/test_conformance.py",
