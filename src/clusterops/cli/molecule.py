@@ -20,6 +20,8 @@ TAIL_LINES = 60
 CLEANING_UP = "An error occurred during the test sequence"
 FIRST = ("upgrade", "monitoring", "application", "scaler", "registry", "firewall")
 """Those that take longest: begun last, one of them would run alone at the end."""
+NOT_ON = {"load_balancer": ("ubuntu-22.04",), "upgrade": ("ubuntu-22.04",)}
+"""Systems that a role refuses (see its README), and with it what applies the role."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ def split(arguments: Sequence[str], known: Sequence[str]) -> tuple[list[str], li
         if name not in known:
             raise UsageError(f"found scenario '{name}'; allowed: {', '.join(sorted(known))}")
     return [name for name in known if name in names] or list(known), others
+
+
+def jobs_of(names: Sequence[str], systems: Sequence[str], folder: Path) -> list[Job]:
+    """Every scenario on every system on which there is the role."""
+    return [
+        Job(name, system, folder)
+        for name in names
+        for system in systems
+        if system not in NOT_ON.get(name, ())
+    ]
 
 
 def run_all(jobs: Sequence[Job], run: Callable[[Job], int]) -> Iterator[Result]:
@@ -178,8 +190,7 @@ def test_roles(
     client = connect(IMAGE_TIMEOUT_S)
     for system in systems:
         ensure_node(client, system, _say)
-    folder = root / ".cache" / "molecule"
-    jobs = [Job(name, system, folder) for name in names for system in systems]
+    jobs = jobs_of(names, systems, root / ".cache" / "molecule")
     processes = Processes(root, others, environment)
     try:
         return report(jobs, processes, _say)

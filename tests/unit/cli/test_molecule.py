@@ -61,6 +61,15 @@ def test_systems_are_one_several_or_all() -> None:
         chosen_systems("debian-12,fedora-40")
 
 
+def test_a_role_is_not_tried_where_it_refuses_the_system(tmp_path: Path) -> None:
+    jobs = molecule.jobs_of(["base", "load_balancer"], ["debian-13", "ubuntu-22.04"], tmp_path)
+    assert [(job.scenario, job.system) for job in jobs] == [
+        ("base", "debian-13"),
+        ("base", "ubuntu-22.04"),
+        ("load_balancer", "debian-13"),
+    ]
+
+
 def test_each_result_has_a_line_and_one_failure_fails_all(tmp_path: Path) -> None:
     jobs = _jobs(tmp_path, "base", "registry")
     jobs[1].log.write_text(
