@@ -29,7 +29,7 @@ def _ask(host: Host, url: str, arguments: str = "", token: str = "") -> tuple[in
 
 
 def _desired(host: Host, url: str, number: int, token: str = "") -> tuple[int, Any]:
-    body = f"-X POST -H 'Content-Type: application/json' -d '{{\"agents\": {number}}}'"
+    body = f"-X POST -H 'Content-Type: application/json' -d '{{\"desired\": {number}}}'"
     return _ask(host, f"{url}/api/v1/desired", body, token)
 
 
@@ -42,7 +42,7 @@ def test_it_runs_now_and_after_a_restart_of_the_node(host: Host) -> None:
 def test_it_tells_what_hinders_it(host: Host) -> None:
     code, status = _ask(host, f"{URL}/api/v1/status")
     assert code == 200
-    assert (status["scaler"]["min"], status["scaler"]["max"]) == (1, 4)
+    assert (status["min"], status["max"]) == (1, 4)
 
 
 def test_orders_take_the_token_of_an_administrator(host: Host) -> None:
@@ -75,8 +75,8 @@ def test_the_playbooks_that_it_runs_are_there(host: Host) -> None:
     ansible = "/opt/clusterops/scaler/current/bin/ansible-playbook"
     playbook = "/opt/clusterops/collections/ansible_collections/clusterops/playground/playbooks"
     syntax = host.run(
-        f"cd /tmp && ANSIBLE_CONFIG=/etc/clusterops/ansible.cfg ANSIBLE_INVENTORY=localhost, "
-        f"HOME=/tmp {ansible} --syntax-check {playbook}/scale_up.yml -e agent=agent-2"
+        f"cd /tmp && ANSIBLE_CONFIG=/etc/clusterops/ansible.cfg "
+        f"HOME=/tmp {ansible} -i localhost, --syntax-check {playbook}/scale_up.yml -e agent=agent-2"
     )
     assert syntax.rc == 0, syntax.stderr
 
@@ -101,6 +101,6 @@ def test_other_values(other: Host) -> None:
     assert _ask(other, f"{OTHER_URL}/api/v1/status")[0] == 401
     code, status = _ask(other, f"{OTHER_URL}/api/v1/status", token=_token("token-read"))
     assert code == 200
-    assert (status["scaler"]["min"], status["scaler"]["max"]) == (2, 3)
+    assert (status["min"], status["max"]) == (2, 3)
     shown = other.check_output(f"systemctl show -p User -p MemoryMax {UNIT}")
     assert set(shown.split()) == {"User=pilot", f"MemoryMax={512 * 1024 * 1024}"}
