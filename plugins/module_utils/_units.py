@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 PROPERTIES = ("UnitFileState", "ActiveState", "InactiveExitTimestamp", "MainPID")
+PROC = "/proc"
 SHOW = (
     *("systemctl", "show", "--timestamp", "us+utc"),
     *(word for name in PROPERTIES for word in ("--property", name)),
@@ -45,12 +46,12 @@ def _properties(shown: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
 
-def started_with(shown: str, environment: Mapping[str, str], proc: str = "/proc") -> bool:
+def started_with(shown: str, environment: Mapping[str, str]) -> bool:
     """Whether a unit's main process was started with these variables; ``shown`` as above."""
     if not environment:
         return True
     try:
-        with open(os.path.join(proc, _properties(shown).get("MainPID", "0"), "environ"), "rb") as f:
+        with open(os.path.join(PROC, _properties(shown).get("MainPID", "0"), "environ"), "rb") as f:
             found = f.read().split(b"\0")
     except OSError:
         return False

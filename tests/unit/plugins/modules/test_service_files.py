@@ -15,6 +15,9 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.clusterops.playground.plugins.module_utils import (
     _service_files as comparison,
 )
+from ansible_collections.clusterops.playground.plugins.module_utils import (
+    _units as units,
+)
 from ansible_collections.clusterops.playground.plugins.modules import service_files as module
 
 OWN = {
@@ -224,19 +227,19 @@ def test_the_oldest_folders_of_a_name_go(run: Any, tmp_path: Path) -> None:
 
 
 def test_a_service_that_was_started_with_something_else_is_stale(
-    run: Any, tmp_path: Path, commands: type[FakeCommands]
+    run: Any, tmp_path: Path, commands: type[FakeCommands], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    proc = tmp_path / "proc"
+    (proc / "321").mkdir(parents=True)
+    (proc / "321/environ").write_bytes(b"STAMP=new\0LANG=C\0")
+    monkeypatch.setattr(units, "PROC", str(proc))
     entry = {"path": str(tmp_path), "mode": f"{tmp_path.stat().st_mode & 0o7777:o}"}
-    commands.shown = {"a.service": f"{running()}MainPID={os.getpid()}\n"}
-    # os.environ may have changed since this process began.
-    name, _, value = Path("/proc/self/environ").read_text().split("\0")[0].partition("=")
-    for environment, stale in (
-        ({name: value}, []),
-        ({name: "elsewhere"}, ["a.service"]),
-    ):
+    commands.shown = {"a.service": f"{running()}MainPID=321\n"}
+    for environment, stale in (({"STAMP": "new"}, []), ({"STAMP": "old"}, ["a.service"])):
         service = {"name": "a.service", "files": [], "environment": environment}
         assert run(entry, services=[service])["stale"] == stale
     commands.shown = {"a.service": f"{running()}MainPID=0\n"}
+    service["environment"] = {"STAMP": "new"}
     assert run(entry, services=[service])["stale"] == ["a.service"]
 
 
