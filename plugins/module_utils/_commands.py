@@ -26,7 +26,12 @@ class PlainCommands:
         import subprocess
 
         done = subprocess.run(  # noqa: S603
-            argv, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True
+            argv,
+            check=False,
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
         )
         if check and done.returncode != 0:
             raise CommandFailed(

@@ -111,9 +111,13 @@ def put(wanted: NodeFile, accept: Callable[[NodeFile, str], None]) -> None:
     parent = os.path.dirname(wanted.path)
     os.makedirs(parent, exist_ok=True)
     if wanted.link is not None:
-        new = tempfile.mktemp(dir=parent, prefix=".new-")  # noqa: S306 - symlink() takes no name twice
-        os.symlink(wanted.link, new)
-        os.replace(new, wanted.path)
+        folder = tempfile.mkdtemp(dir=parent, prefix=".new-")
+        try:
+            new = os.path.join(folder, "link")
+            os.symlink(wanted.link, new)
+            os.replace(new, wanted.path)
+        finally:
+            shutil.rmtree(folder)
         return
     handle, new = tempfile.mkstemp(dir=parent, prefix=".new-")  # 0600 until it is whole
     try:

@@ -87,7 +87,8 @@ def look(arguments: dict) -> dict:
         wanted = (arguments.get("elsewhere") or {}).get(system, arguments["names"])
         shown = ""
         if wanted:
-            shown = subprocess.run([*QUERY, *wanted], capture_output=True, text=True).stdout  # noqa: S603
+            query = [*QUERY, *wanted]
+            shown = subprocess.run(query, check=False, capture_output=True, text=True).stdout  # noqa: S603
         if missing_of(wanted, shown) or content_of(POLICY) == NO_SERVICES:
             return {}
         found = [path for path in arguments.get("paths") or [] if os.path.exists(path)]

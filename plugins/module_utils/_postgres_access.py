@@ -116,7 +116,11 @@ def look(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
 
     try:
         asked = subprocess.run(  # noqa: S603
-            psql(int(arguments.get("port", 5432))), input=STATE, capture_output=True, text=True
+            psql(int(arguments.get("port", 5432))),
+            check=False,
+            input=STATE,
+            capture_output=True,
+            text=True,
         )
         done = not statements(arguments, json.loads(asked.stdout))
     except (AccessRefused, OSError, KeyError, TypeError, ValueError, AttributeError):

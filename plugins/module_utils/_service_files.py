@@ -81,7 +81,7 @@ def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
 
     def show(unit: str) -> str:
         command = [*SHOW, unit]
-        return subprocess.run(command, capture_output=True, text=True).stdout  # noqa: S603
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout  # noqa: S603
 
     try:
         files = [wanted_file(entry) for entry in params["files"]]

@@ -94,12 +94,12 @@ def test_another_application_is_deployed_and_taken_back(cluster: Cluster, page: 
         page.click("#deploy-go")
         expect(told).to_contain_text("Deploying apps/whoami: running", timeout=SHORT_MS)
         expect(page.locator("#rollback")).to_be_disabled()
-        expect(told).to_contain_text("Deploying apps/whoami: succeeded", timeout=ROLL_OUT_MS)
+        expect(told).to_contain_text("Deploying apps/whoami: done", timeout=ROLL_OUT_MS)
         expect(name).to_contain_text("whoami", timeout=SHORT_MS)
         assert cluster.status()["application"]["name"] == "whoami"
         page.click("#rollback")
         expect(told).to_contain_text("Rolling back: running", timeout=SHORT_MS)
-        expect(told).to_contain_text("Rolling back: succeeded", timeout=ROLL_OUT_MS)
+        expect(told).to_contain_text("Rolling back: done", timeout=ROLL_OUT_MS)
         expect(name).to_contain_text("fibonacci", timeout=SHORT_MS)
     assert cluster.status()["application"]["release"] == before["release"]
     assert steady.failures == {}, steady.failures
