@@ -191,7 +191,7 @@ class Node:
             path.chmod(mode)
 
     def harden(self, job: dict[str, Any]) -> None:
-        own, _ = own_sysctl(job["sysctl"])
+        own = own_sysctl(job["sysctl"])[0]
         files = {
             **job["files"],
             str(SYSCTL): ["0644", "".join(f"{k} = {v}\n" for k, v in own.items())],

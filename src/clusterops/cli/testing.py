@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from clusterops.cli import gates
+from clusterops.cli import gates, sanity
 from clusterops.cli.molecule import test_roles
 from clusterops.errors import ClusterOpsError, ExitCode, UsageError
 from clusterops.state import project_root
@@ -24,7 +24,7 @@ QUICK = ("lint", "unit")
 TOGETHER = ("e2e", "integration")
 """As one run, where all are asked for: what is longest begins first."""
 SUITES = (*QUICK, "integration", "e2e")
-SLOW_SUITES = ("molecule", "mutation", "faults", "audit")
+SLOW_SUITES = ("molecule", "sanity", "mutation", "faults", "audit")
 """Only when asked for: `all` does not run these."""
 LINTERS_AT_ONCE = 2
 LOCKS = ("requirements/node.txt", "requirements/host.txt", "apps/fibonacci/requirements.txt")
@@ -64,10 +64,10 @@ def test(
 ) -> int:
     """Run the tests: lint, unit (seconds), integration (real programs), e2e (a whole cluster).
 
-    The suite molecule applies roles one by one to nodes of their own, mutation changes the
-    scaler's policies and a parser to see whether a test fails, faults breaks parts of a cluster
-    under traffic, and audit asks for known vulnerabilities of what is installed, which takes an
-    internet service; all runs none of them.
+    The suite molecule applies roles one by one to nodes of their own, sanity has ansible-test
+    judge the collection as it is built, mutation changes the scaler's policies and a parser to see
+    whether a test fails, faults breaks parts of a cluster under traffic, and audit asks for known
+    vulnerabilities of what is installed, which takes an internet service; all runs none of them.
     """
     if suite not in (*SUITES, *SLOW_SUITES, "all"):
         allowed = ", ".join(("all", *SUITES, *SLOW_SUITES))
@@ -94,6 +94,7 @@ def _suite(suites: tuple[str, ...], arguments: list[str], distribution: str) -> 
         return test_roles(arguments, distribution, environment, project_root())
     special = {
         "lint": _lint,
+        "sanity": lambda: sanity.check(project_root(), _environment(), arguments),
         "mutation": lambda: gates.mutants(_run, arguments),
         "audit": _audit,
     }
