@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 MARKER = "allow_subprocess"
+# How long an example takes says how busy the machine is.
+settings.register_profile("unit", deadline=None)
+settings.load_profile("unit")
 
 
 class Guard:

@@ -94,6 +94,8 @@ def test_defaults_that_virtualbox_leaves_out() -> None:
         ("?>", "?><!DOCTYPE x>"),
         ("</VirtualBox>", ""),
         ('RAMSize="32"', 'RAMSize="-1"'),
+        ('name="networks"', 'name=""'),
+        ('name="ssh" proto="1"', 'name="ssh" proto="7"'),
     ],
 )
 def test_another_format_is_no_machine(tmp_path: Path, old: str, new: str) -> None:
@@ -131,6 +133,18 @@ def test_the_registry_leads_to_the_file(tmp_path: Path) -> None:
 
 def test_a_file_of_another_machine_is_not_used(tmp_path: Path) -> None:
     assert place(tmp_path, RECORDED["snapshots"]).vm(uuid_of("networks")) is None
+
+
+def test_a_file_that_is_gone_is_no_machine(tmp_path: Path) -> None:
+    files = place(tmp_path, RECORDED["networks"])
+    (tmp_path / "Machines" / "x.vbox").unlink()
+    assert files.vm(uuid_of("networks")) is None
+
+
+def test_what_is_no_uuid_is_told() -> None:
+    text = RECORDED["networks"].replace(uuid_of("networks"), "12-34")
+    with pytest.raises(MalformedOutput, match="12-34"):
+        settings.machine(text, "")
 
 
 def test_no_registry(tmp_path: Path) -> None:
