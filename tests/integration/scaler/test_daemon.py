@@ -175,7 +175,7 @@ def test_failures_name_task_host_and_reason_and_the_next_name_is_used(
     daemon.up()
     cluster.failing.add("deploy agent-2")
     daemon.call("POST", "/api/v1/desired", {"desired": 2})
-    daemon.wait_for(lambda: cluster.settled(2), 90)
+    daemon.wait_for(lambda: cluster.settled(2), 240)
     assert cluster.in_service == {"agent-1", "agent-3"}
     failed = daemon.call("GET", "/api/v1/events?kind=failed")["events"]
     assert len(failed) == 3
