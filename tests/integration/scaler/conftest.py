@@ -124,7 +124,7 @@ class Daemon:
         self.start()
         self.wait_for(lambda: self.status()["last_decision"] is not None)
 
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
