@@ -224,8 +224,6 @@ def ensure_stopped(app: Application, check_mode: bool) -> dict:
 
 def main() -> None:
     module = AnsibleModule(
-        # In the log of the system a nested secret is escaped, and would not be found to be hidden.
-        no_log=True,
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {

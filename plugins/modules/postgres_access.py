@@ -101,8 +101,6 @@ def main() -> None:
         "password": {"type": "str", "required": True, "no_log": True},
     }
     module = AnsibleModule(
-        # In the log of the system a nested secret is escaped, and would not be found to be hidden.
-        no_log=True,
         argument_spec={
             "applications": {
                 "type": "list",

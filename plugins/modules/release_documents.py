@@ -110,8 +110,6 @@ from ansible_collections.clusterops.playground.plugins.module_utils._release_doc
 
 def main() -> None:
     module = AnsibleModule(
-        # In the log of the system a nested secret is escaped, and would not be found to be hidden.
-        no_log=True,
         argument_spec={
             "state": {"type": "str", "choices": ["present", "in_force"], "default": "present"},
             "folder": {"type": "path", "required": True},

@@ -217,8 +217,6 @@ class ServiceFiles:
 
 def main() -> None:
     module = AnsibleModule(
-        # In the log of the system a nested secret is escaped, and would not be found to be hidden.
-        no_log=True,
         argument_spec={
             "files": {
                 "type": "list",

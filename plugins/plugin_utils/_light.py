@@ -59,6 +59,14 @@ class LightAction(ActionBase):
             found = self._execute_module(task_vars=task_vars)
         return {**result, **found}
 
+    def _update_module_args(
+        self, module_name: str, module_args: dict[str, t.Any], *rest: t.Any, **named: t.Any
+    ) -> None:
+        super()._update_module_args(module_name, module_args, *rest, **named)
+        # A module writes its arguments to the node's log, where a nested secret is escaped and so
+        # is not found to be hidden. This is about that log alone.
+        module_args["_ansible_no_log"] = True
+
     def _ask(self, task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What ``look`` says on the node; nothing where it cannot be asked."""
         if not self._connection.has_pipelining or self._task.async_val:
