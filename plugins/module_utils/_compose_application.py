@@ -214,13 +214,17 @@ def kept_images(applications: list[Application]) -> set[str]:
     return images
 
 
-def applications_below(home: str) -> list[str]:
-    """Names of the applications that have had a release here."""
+def applications_below(home: str, besides: str = "") -> list[str]:
+    """Names of the applications, besides one, that have had a release here."""
     try:
         names = sorted(os.listdir(home))
     except OSError:
         return []
-    return [name for name in names if os.path.islink(os.path.join(home, name, "current"))]
+    return [
+        name
+        for name in names
+        if name != besides and os.path.islink(os.path.join(home, name, "current"))
+    ]
 
 
 def runs_alone(app: Application, served: list[Application], params: dict) -> bool:
@@ -251,7 +255,7 @@ def look(arguments: dict) -> dict:
         if params["state"] != "started":
             return {}
         app = application(params["name"])
-        names = [name for name in applications_below(params["home"]) if name != app.name]
+        names = applications_below(params["home"], besides=app.name)
         served = [other for other in map(application, names) if other.containers()]
         params["port"] = int(params["port"])
         return {"release": params["release"]} if runs_alone(app, served, params) else {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 SUPPORTED = {
     "debian-12": "Debian 12",
@@ -78,18 +78,33 @@ def content_of(path: str) -> str:
         return ""
 
 
+def survey(
+    params: dict, os_release: str, show: Callable[[list[str]], str]
+) -> tuple[str, list[str]]:
+    """The node's system, and which of the packages that are wanted there are missing.
+
+    Args:
+        os_release: the content of os-release(5).
+        show: what a command prints, however it ends.
+
+    Raises:
+        UnsupportedSystem: the role does not support it.
+    """
+    system = system_of(os_release, params.get("refused"))
+    wanted = (params.get("elsewhere") or {}).get(system, params["names"])
+    return system, missing_of(wanted, show([*QUERY, *wanted])) if wanted else []
+
+
 def look(arguments: dict) -> dict:
     """What the module packages would tell, where it would have nothing to do."""
     import subprocess
 
+    def show(command: list[str]) -> str:
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout  # noqa: S603
+
     try:
-        system = system_of(content_of(OS_RELEASE), arguments.get("refused"))
-        wanted = (arguments.get("elsewhere") or {}).get(system, arguments["names"])
-        shown = ""
-        if wanted:
-            query = [*QUERY, *wanted]
-            shown = subprocess.run(query, check=False, capture_output=True, text=True).stdout  # noqa: S603
-        if missing_of(wanted, shown) or content_of(POLICY) == NO_SERVICES:
+        system, missing = survey(arguments, content_of(OS_RELEASE), show)
+        if missing or content_of(POLICY) == NO_SERVICES:
             return {}
         found = [path for path in arguments.get("paths") or [] if os.path.exists(path)]
     except (UnsupportedSystem, OSError, KeyError, TypeError, AttributeError):

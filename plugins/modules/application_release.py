@@ -260,7 +260,7 @@ def main() -> None:
     app = application(params["name"])
     try:
         if params["state"] == "started":
-            names = [name for name in applications_below(params["home"]) if name != app.name]
+            names = applications_below(params["home"], besides=app.name)
             others = [application(name) for name in names]
             result = ensure_started(app, others, params, module.check_mode)
         elif params["state"] == "present":

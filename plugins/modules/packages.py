@@ -84,13 +84,11 @@ from ansible_collections.clusterops.playground.plugins.module_utils._packages im
     NO_SERVICES,
     OS_RELEASE,
     POLICY,
-    QUERY,
     REPAIR,
     UPDATE,
     UnsupportedSystem,
     content_of,
-    missing_of,
-    system_of,
+    survey,
 )
 
 TRIES = 5
@@ -147,10 +145,11 @@ def main() -> None:
     )
     commands = Commands(module)
     try:
-        system = system_of(content_of(OS_RELEASE), module.params["refused"])
-        wanted = module.params["elsewhere"].get(system, module.params["names"])
-        shown = commands.run(*QUERY, *wanted, check=False)[1] if wanted else ""
-        missing = missing_of(wanted, shown)
+        system, missing = survey(
+            module.params,
+            content_of(OS_RELEASE),
+            lambda command: commands.run(*command, check=False)[1],
+        )
         if not module.check_mode:
             if content_of(POLICY) == NO_SERVICES:
                 os.unlink(POLICY)  # a run was cut off
