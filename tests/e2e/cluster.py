@@ -58,6 +58,15 @@ class Cluster:
         return PORTS[what] + self.offset
 
     @property
+    def dashboard(self) -> str:
+        return f"http://127.0.0.1:{self.port('dashboard')}"
+
+    @property
+    def token(self) -> str:
+        """The cluster's token, which may change everything."""
+        return (self.folder / ".playground/token").read_text().strip()
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,

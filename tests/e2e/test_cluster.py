@@ -15,7 +15,6 @@ from tests.e2e.dashboard import look
 from tests.e2e.steady_client import SteadyClient
 
 pytestmark = pytest.mark.e2e
-DASHBOARD = "http://127.0.0.1:19000"
 
 
 def test_status_tells_what_runs(cluster: Cluster) -> None:
@@ -63,7 +62,7 @@ def test_application_answers_its_contract_through_the_load_balancer(cluster: Clu
 
 
 def test_the_application_is_reached_over_tls_and_http_2(cluster: Cluster) -> None:
-    url = "https://127.0.0.1:18443/health"
+    url = f"https://127.0.0.1:{cluster.port('load_balancer_tls')}/health"
     ask = ["curl", "--silent", "--show-error", "--write-out", " %{http_version}"]
     authority = str(cluster.folder / ".playground/tls/ca.crt")
     known = subprocess.run([*ask, "--cacert", authority, url], capture_output=True, text=True)
@@ -89,8 +88,8 @@ def test_metrics_api_answers_on_its_port(cluster: Cluster) -> None:
 
 
 def test_server_manager_keeps_its_contract(cluster: Cluster) -> None:
-    api = "http://127.0.0.1:13000"
-    token = (cluster.folder / ".playground/token").read_text().strip()
+    api = f"http://127.0.0.1:{cluster.port('server_manager')}"
+    token = cluster.token
     power = f"{api}/api/v1/servers/power"
     assert request("GET", f"{api}/")[:2] == (
         200, {"service": "server-manager-api", "status": "running"}
@@ -149,18 +148,18 @@ def test_ssh_and_logs_reach_the_nodes(cluster: Cluster) -> None:
 def test_load_scales_up_and_down_and_no_request_fails(cluster: Cluster) -> None:
     before = cluster.requests_per_agent()
     pictures = cluster.folder / "pictures"
-    look(DASHBOARD, pictures, "calm")
+    look(cluster.dashboard, pictures, "calm")
     with SteadyClient(cluster.url) as steady:
         load = cluster.start("load", "--duration", "100", "--users", "50", "--json")
         wait_for("a second agent in service", lambda: len(cluster.in_service()) >= 2, 95)
-        shown = look(DASHBOARD, pictures, "under-load", pictures=True)
+        shown = look(cluster.dashboard, pictures, "under-load", pictures=True)
         assert int(shown["serving"]) >= 2
         output, errors = load.communicate(timeout=150)
         assert load.returncode == 0, errors
         during = cluster.requests_per_agent()
         wait_for("down to the minimum", lambda: cluster.in_service() == ["agent-1"], 240)
         wait_for("the others are off", lambda: _running_agents(cluster) == ["agent-1"], 60)
-    assert look(DASHBOARD, pictures, "afterwards")["serving"] == "1"
+    assert look(cluster.dashboard, pictures, "afterwards")["serving"] == "1"
     print(f"pictures of the dashboard: {pictures}")
     summary = json.loads(output)
     print(json.dumps(summary, indent=2))
@@ -210,12 +209,12 @@ def test_killed_server_manager_is_started_again_by_up(cluster: Cluster) -> None:
 
 
 def test_the_warm_pool_has_the_next_agent_prepared(cluster: Cluster) -> None:
-    token = (cluster.folder / ".playground/token").read_text().strip()
-    servers = "http://127.0.0.1:13000/api/v1/servers"
+    token = cluster.token
+    servers = f"http://127.0.0.1:{cluster.port('server_manager')}/api/v1/servers"
     for agent in ("agent-2", "agent-3"):  # any of them that has served is as good as prepared
         status, _, _ = request("DELETE", f"{servers}/{agent}", None, token)
         assert status in (200, 204, 404)
-    wait_for("agent-2 is prepared", lambda: _prepared("agent-2"), 120)
+    wait_for("agent-2 is prepared", lambda: _prepared(cluster, "agent-2"), 120)
     assert _running_agents(cluster) == ["agent-1"]
     cluster.run("scale", "2")
     # The image was there before the engine was started for this.
@@ -227,9 +226,9 @@ def test_the_warm_pool_has_the_next_agent_prepared(cluster: Cluster) -> None:
     )
 
 
-def _prepared(agent: str) -> bool:
+def _prepared(cluster: Cluster, agent: str) -> bool:
     """Whether the scaler's last action with an agent was to prepare it."""
-    _, body, _ = request("GET", "http://127.0.0.1:19000/api/v1/events?kind=finished")
+    _, body, _ = request("GET", f"{cluster.dashboard}/api/v1/events?kind=finished")
     actions = [event["action"] for event in body["events"] if event["agent"] == agent]
     return actions[:1] == ["prepare"]
 

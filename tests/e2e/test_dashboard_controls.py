@@ -18,8 +18,6 @@ from tests.e2e.steady_client import SteadyClient
 
 pytestmark = pytest.mark.e2e
 
-URL = "http://127.0.0.1:19000"
-API = f"{URL}/api/v1"
 SHORT_MS, ACTION_MS, ROLL_OUT_MS = 20_000, 120_000, 240_000
 
 
@@ -28,8 +26,8 @@ def page(cluster: Cluster) -> Iterator[Page]:
     """The dashboard, unlocked with the cluster's token."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        page = visit(browser, URL, Picture("controls"))
-        page.fill("#control-token", _token(cluster))
+        page = visit(browser, cluster.dashboard, Picture("controls"))
+        page.fill("#control-token", cluster.token)
         page.click("#unlock button")
         yield page
         folder: Path = cluster.folder / "pictures"
@@ -41,7 +39,7 @@ def page(cluster: Cluster) -> Iterator[Page]:
 def test_an_agent_is_frozen_thawed_and_killed_under_load(cluster: Cluster, page: Page) -> None:
     page.fill("#min", "2")
     page.click("#bounds button >> text=Set")
-    _serving(page, 2)
+    _serving(cluster, page, 2)
     page.select_option("#profile", "constant")
     page.fill("#load-rate", "20")
     page.fill("#load-duration", "600")
@@ -49,7 +47,7 @@ def test_an_agent_is_frozen_thawed_and_killed_under_load(cluster: Cluster, page:
     load = page.locator("#load-now")
     expect(load).to_contain_text("Constant load: running", timeout=SHORT_MS)
     another = {"kind": "load", "profile": "constant", "duration_s": 60, "rate": 20}
-    assert request("POST", f"{API}/jobs", another, _token(cluster))[0] == 409
+    assert request("POST", f"{cluster.dashboard}/api/v1/jobs", another, cluster.token)[0] == 409
 
     said = page.locator("#chaos-said")
     victim = cluster.in_service()[-1]
@@ -57,30 +55,30 @@ def test_an_agent_is_frozen_thawed_and_killed_under_load(cluster: Cluster, page:
     page.click("#chaos-freeze")
     expect(said).to_have_text(f"Server '{victim}' is frozen.", timeout=SHORT_MS)
     expect(page.locator("#ill")).to_have_text("1 unhealthy", timeout=SHORT_MS)
-    wait_for("nothing is sent to it", lambda: not _is_sent_requests(victim), 20, every=0.2)
+    wait_for("nothing is sent to it", lambda: not _is_sent_requests(cluster, victim), 20, every=0.2)
     expect(_state(page, victim)).not_to_have_text("in service", timeout=SHORT_MS)
     assert request("GET", f"{cluster.url}/ready")[0] == 200
     page.click("#chaos-thaw")
     expect(said).to_have_text(f"Server '{victim}' runs again.", timeout=SHORT_MS)
     # It is back, or another took its place and it is on its way out.
-    _serving(page, 2)
+    _serving(cluster, page, 2)
 
     victim = cluster.in_service()[-1]
     row = page.locator("#agents tbody tr", has_text=victim)
     row.get_by_role("button", name="Kill").click()
     expect(said).to_contain_text(victim, timeout=SHORT_MS)
     expect(_state(page, victim)).not_to_have_text("in service", timeout=SHORT_MS)
-    _serving(page, 2)
+    _serving(cluster, page, 2)
 
     # The load has gone on all the time, and stops when asked to.
     page.click("#load-stop")
     expect(load).to_contain_text("Constant load: stopped", timeout=SHORT_MS)
-    assert request("DELETE", f"{API}/jobs/load", None, _token(cluster))[0] == 404
+    assert request("DELETE", f"{cluster.dashboard}/api/v1/jobs/load", None, cluster.token)[0] == 404
     result = json.loads((cluster.folder / ".playground/load/LATEST.json").read_text())
     assert result["open_loop"] is True
     assert result["totals"]["requests"] > 100
-    control = f"{API}/agents/control-1/faults"
-    assert request("POST", control, {"fault": "kill"}, _token(cluster))[0] == 409
+    control = f"{cluster.dashboard}/api/v1/agents/control-1/faults"
+    assert request("POST", control, {"fault": "kill"}, cluster.token)[0] == 409
     page.click("#bounds-reset")
     expect(page.locator("#bounds-said")).to_contain_text("As in cluster.yml", timeout=SHORT_MS)
     cluster.run("scale", "1")
@@ -106,21 +104,17 @@ def test_another_application_is_deployed_and_taken_back(cluster: Cluster, page: 
     assert steady.requests > 100
 
 
-def _token(cluster: Cluster) -> str:
-    return (cluster.folder / ".playground/token").read_text().strip()
-
-
 def _state(page: Page, agent: str) -> Locator:
     return page.locator("#agents tbody tr", has_text=agent).locator(".state")
 
 
-def _serving(page: Page, agents: int) -> None:
+def _serving(cluster: Cluster, page: Page, agents: int) -> None:
     """Wait until so many agents are shown in service and well, and nothing is being done."""
     well = page.locator("#agents tbody tr .state", has_text="in service")
     end = time.monotonic() + ACTION_MS / 1000
     while True:
         expect(well).to_have_count(agents, timeout=ACTION_MS)
-        _, status, _ = request("GET", f"{API}/status")
+        _, status, _ = request("GET", f"{cluster.dashboard}/api/v1/status")
         if not status["actions"] and _well(status) == agents:
             return
         assert time.monotonic() < end, f"not {agents} agents in service and well: {status}"
@@ -131,7 +125,7 @@ def _well(status: dict[str, Any]) -> int:
     return sum(agent["in_service"] and agent["healthy"] for agent in status["agents"])
 
 
-def _is_sent_requests(agent: str) -> bool:
-    _, status, _ = request("GET", f"{API}/status")
+def _is_sent_requests(cluster: Cluster, agent: str) -> bool:
+    _, status, _ = request("GET", f"{cluster.dashboard}/api/v1/status")
     pool = {each["name"]: each["state"] for each in status["load_balancer"]["agents"]}
     return pool.get(agent) == "in_service"
