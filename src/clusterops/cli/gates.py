@@ -20,9 +20,9 @@ def coverage() -> int:
     """Fails for logic whose branches the last run of the unit tests did not take."""
     root = project_root()
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = logic_files(settings["tool"]["coverage"]["run"]["include"], root)
-    omitted = settings["tool"]["coverage"]["run"].get("omit", [])
-    wanted = [name for name in wanted if name not in logic_files(omitted, root)]
+    measured_files = settings["tool"]["coverage"]["run"]
+    omitted = logic_files(measured_files.get("omit", []), root)
+    wanted = [name for name in logic_files(measured_files["include"], root) if name not in omitted]
     done = subprocess.run(
         [sys.executable, "-m", "coverage", "json", "--quiet", "-o", "-"],
         cwd=root,

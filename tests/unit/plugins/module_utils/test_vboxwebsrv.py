@@ -7,7 +7,6 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from clusterops.virtualbox._vboxwebsrv import AccessDenied, VBoxWebService, Want
 from clusterops.virtualbox._vboxwebsrv_machine import MachineReader
 from clusterops.virtualbox._vboxwebsrv_soap import Connection, SessionEnded, answer
 
-from .vboxwebsrv_replay import FRAME, RECORDED, Replay, listening, replaying
+from .vboxwebsrv_replay import FRAME, RECORDED, Replay, listening
 
 ROOT = Path(__file__).resolve().parents[4]
 NETWORKS = "cb7dea01-0729-4dfb-ad3c-7e24ab1925fb"
@@ -29,17 +28,6 @@ RUNNING = "b7d9fb6c-8dac-49b4-9fbe-a3cc4ebdbdb0"
 SNAPSHOTS = "c6ef94b9-22b6-4f22-954a-93a18de4a0d2"
 GONE = "fe399f02-60c6-4392-9f1b-48675d7b54e4"
 UNKNOWN = "99999999-aaaa-4bbb-8ccc-dddddddddddd"
-
-
-@pytest.fixture
-def replay() -> Iterator[Replay]:
-    with replaying() as service:
-        yield service
-
-
-@pytest.fixture
-def client(replay: Replay) -> VBoxWebService:
-    return VBoxWebService(replay.url, timeout_s=10, connections=1)
 
 
 def test_the_package_holds_links_to_the_collection() -> None:

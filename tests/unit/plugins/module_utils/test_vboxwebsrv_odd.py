@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import socket
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from clusterops.virtualbox import _vboxsettings as settings
 from clusterops.virtualbox import _vboxwebsrv_soap as soap
 from clusterops.virtualbox._vboxwebsrv import VBoxWebService, Wanted
 
-from .vboxwebsrv_replay import FRAME, Replay, listening, replaying
+from .vboxwebsrv_replay import FRAME, Replay, listening
 
 NETWORKS = "cb7dea01-0729-4dfb-ad3c-7e24ab1925fb"
 SNAPSHOTS = "c6ef94b9-22b6-4f22-954a-93a18de4a0d2"
@@ -25,17 +25,6 @@ BUSY = FRAME.format(
     "<SOAP-ENV:Fault><faultstring>VirtualBox error: apirc=0x80070005 The object is not ready "
     "(0x80070005)</faultstring></SOAP-ENV:Fault>"
 ).encode()
-
-
-@pytest.fixture
-def replay() -> Iterator[Replay]:
-    with replaying() as service:
-        yield service
-
-
-@pytest.fixture
-def client(replay: Replay) -> VBoxWebService:
-    return VBoxWebService(replay.url, timeout_s=10, connections=1)
 
 
 def value(operation: str, *values: str) -> bytes:
