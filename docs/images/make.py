@@ -21,6 +21,8 @@ URL = "http://127.0.0.1:9000"
 FOLDER = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"
 LIMIT_BYTES = 400_000
+LIVE_MS = 60_000
+"""How long a busy machine may take until the page is live."""
 SETTLE_MS = 2500
 """Lines and numbers come with the first seconds of the stream."""
 
@@ -55,8 +57,8 @@ def visit(browser: Browser, url: str, picture: Picture) -> Page:
         device_scale_factor=picture.scale,
     )
     page = context.new_page()
-    page.goto(url, timeout=15_000)
-    page.locator('#link[data-state="live"]').wait_for(timeout=15_000)
+    page.goto(url, timeout=LIVE_MS)
+    page.locator('#link[data-state="live"]').wait_for(timeout=LIVE_MS)
     return page
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from clusterops.virtualbox._vboxmanage import parse_created
+from clusterops.virtualbox._vboxwebsrv import AccessDenied, VBoxWebService
 
 from .host import VirtualBoxHost
 
@@ -97,19 +98,27 @@ def populate(host: VirtualBoxHost) -> dict[str, str]:
 
 
 def start_web_service(host: VirtualBoxHost, library: str = "null", port: int = WEB_PORT) -> str:
-    """Start vboxwebsrv, reachable from here; its address. ``library`` checks passwords."""
-    options = ("--host", "0.0.0.0", "--port", str(port), "--authentication", library)
-    host.inside(WEB_SERVICE, *options)
+    """Start vboxwebsrv, reachable from here; its address. ``library`` checks passwords.
+
+    The library is a setting of all of VirtualBox, and a service reads it when the first user
+    comes: it is set before, and the first user comes here.
+    """
+    host.manage("setproperty", "websrvauthlibrary", library)
+    host.inside(WEB_SERVICE, "--host", "0.0.0.0", "--port", str(port))
     host.container.reload()
     address = host.container.attrs["NetworkSettings"]["IPAddress"]
     deadline = time.monotonic() + 30
     while True:
         with contextlib.suppress(OSError):
             socket.create_connection((address, port), 1).close()
-            return f"http://{address}:{port}"
+            break
         if time.monotonic() > deadline:
             raise TimeoutError("vboxwebsrv does not listen")
         time.sleep(0.05)
+    url = f"http://{address}:{port}"
+    with contextlib.suppress(AccessDenied):
+        VBoxWebService(url, timeout_s=30).vms()
+    return url
 
 
 def _with_snapshots(host: VirtualBoxHost) -> str:

@@ -4,6 +4,8 @@
 import {parser, patience} from "./sse.js";
 
 const SILENCE_MS = 4000;
+/** The first message tells everything; a busy scaler takes its time for it. */
+const PATIENCE_MS = 15000;
 
 /**
  * Listen for ever. ``headers()`` gives the token; ``on.message(name, value)`` gets what is told;
@@ -18,13 +20,13 @@ export function listen(path, headers, on) {
     abort?.abort();
     const mine = abort = new AbortController();
     let silence = 0;
-    const heard = () => {
+    const expect = (ms) => {
       clearTimeout(silence);
-      silence = setTimeout(() => mine.abort(new Error("it has gone silent")), SILENCE_MS);
+      silence = setTimeout(() => mine.abort(new Error("it has gone silent")), ms);
     };
     let why = "it has ended the connection";
     try {
-      heard();
+      expect(PATIENCE_MS);
       const answer = await fetch(path, {
         headers: {Accept: "text/event-stream", ...headers()}, cache: "no-store",
         signal: mine.signal,
@@ -44,7 +46,7 @@ export function listen(path, headers, on) {
       for (;;) {
         const {value, done} = await reader.read();
         if (done) break;
-        heard();
+        expect(SILENCE_MS);
         take(value);
       }
     } catch (error) {
