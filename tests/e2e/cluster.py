@@ -62,6 +62,11 @@ class Cluster:
         return f"http://127.0.0.1:{self.port('dashboard')}"
 
     @property
+    def prometheus(self) -> str:
+        """Where Prometheus is asked."""
+        return f"http://127.0.0.1:{self.port('prometheus')}/api/v1"
+
+    @property
     def token(self) -> str:
         """The cluster's token, which may change everything."""
         return (self.folder / ".playground/token").read_text().strip()

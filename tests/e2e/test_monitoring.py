@@ -14,17 +14,16 @@ from tests.e2e.cluster import Cluster, request, wait_for
 
 pytestmark = pytest.mark.e2e
 
-API = "http://127.0.0.1:19090/api/v1"
 JOBS = {
     "agents", "application", "load_balancer", "postgres", "prometheus", "redis", "scaler",
     "server_manager",
 }  # fmt: skip
 
 
-def query(expression: str) -> list[dict[str, Any]]:
+def query(cluster: Cluster, expression: str) -> list[dict[str, Any]]:
     """The series of an expression, now."""
     text = expression.replace("$__rate_interval", "1m")
-    status, answer, _ = request("GET", f"{API}/query?query={quote(text)}")
+    status, answer, _ = request("GET", f"{cluster.prometheus}/query?query={quote(text)}")
     assert status == 200, f"{text}: {answer}"
     found: list[dict[str, Any]] = answer["data"]["result"]
     return found
@@ -44,7 +43,7 @@ def traffic(cluster: Cluster) -> None:
     def seen() -> bool:
         statuses = {request("POST", f"{api}/{number}")[0] for number in range(20, 30)}
         assert statuses <= {200, 409}
-        return bool(query("cluster:requests:rate1m > 0"))
+        return bool(query(cluster, "cluster:requests:rate1m > 0"))
 
     wait_for("rates of requests", seen, 90)
 
@@ -52,7 +51,10 @@ def traffic(cluster: Cluster) -> None:
 def test_every_part_is_asked_and_answers(cluster: Cluster) -> None:
     wait_for(
         "all targets up",
-        lambda: {one["metric"]["job"] for one in query("up == 1")} == JOBS and not query("up == 0"),
+        lambda: (
+            {one["metric"]["job"] for one in query(cluster, "up == 1")} == JOBS
+            and not query(cluster, "up == 0")
+        ),
         90,
     )
 
@@ -65,7 +67,7 @@ def test_targets_are_the_agents_that_run(cluster: Cluster) -> None:
     }
     wait_for(
         "targets as the machines",
-        lambda: {one["metric"]["node"] for one in query('up{job="agents"}')} == running,
+        lambda: {one["metric"]["node"] for one in query(cluster, 'up{job="agents"}')} == running,
         60,
     )
 
@@ -84,23 +86,23 @@ def test_rules_and_dashboards_ask_for_what_there_is(cluster: Cluster) -> None:
     missing: list[str] = []
 
     def all_there() -> bool:
-        missing[:] = [text for text in asked if not query(text)]
+        missing[:] = [text for text in asked if not query(cluster, text)]
         return not missing
 
     try:
         wait_for("series for every expression", all_there, 60, every=5)
     except AssertionError as error:
         raise AssertionError(f"nothing is told for {missing}") from error
-    assert query("clusterops_no_such_metric") == []
+    assert query(cluster, "clusterops_no_such_metric") == []
 
 
 def test_no_rule_fails_and_nothing_is_wrong(cluster: Cluster) -> None:
-    groups = request("GET", f"{API}/rules")[1]["data"]["groups"]
+    groups = request("GET", f"{cluster.prometheus}/rules")[1]["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) == len(expressions.rules())
     assert [rule["lastError"] for rule in rules if rule.get("lastError")] == []
     # Earlier tests had agents fail; what those alerts say is true, and no part is down.
-    firing = {one["metric"]["alertname"] for one in query('ALERTS{alertstate="firing"}')}
+    firing = {one["metric"]["alertname"] for one in query(cluster, 'ALERTS{alertstate="firing"}')}
     assert firing & {"DatabaseDown", "ServerManagerUnreachable", "NoAgentInService"} == set()
 
 
@@ -108,7 +110,7 @@ def test_an_alert_fires_when_a_part_dies_and_status_tells_it(cluster: Cluster) -
     cluster.on("control-1", "systemctl stop prometheus-redis-exporter")
     try:
         wait_for("TargetDown fires", lambda: "TargetDown" in cluster.run("status").stdout, 150)
-        alerts = json.dumps(request("GET", f"{API}/alerts")[1])
+        alerts = json.dumps(request("GET", f"{cluster.prometheus}/alerts")[1])
         assert "docs/monitoring.md#targetdown" in alerts
     finally:
         cluster.on("control-1", "systemctl start prometheus-redis-exporter")

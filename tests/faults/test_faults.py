@@ -222,13 +222,15 @@ def test_the_metrics_api_answers_nonsense(watch: Watch, answer: str) -> None:
 def test_the_scaler_is_killed_during_a_scale_up_and_a_scale_down(watch: Watch) -> None:
     for count, under_way in ((3, "scale_up"), (2, "scale_down")):
         watch.cluster.run("scale", str(count), "--no-wait")
-        wait_for(under_way, lambda kind=under_way: _action() == kind, 60, every=0.2)
+        wait_for(under_way, lambda kind=under_way: _action(watch.cluster) == kind, 60, every=0.2)
         time.sleep(2)
         watch.cluster.on("control-1", "systemctl kill --signal=KILL clusterops-scaler")
         watch.began = time.monotonic()
         wait_for(
             f"{count} agents",
-            lambda wanted=count: len(watch.cluster.in_service()) == wanted and _action() is None,
+            lambda wanted=count: (
+                len(watch.cluster.in_service()) == wanted and _action(watch.cluster) is None
+            ),
             150,
         )
         watch.report(f"scaler killed during {under_way}", time.monotonic() - watch.began)
@@ -263,8 +265,8 @@ def test_the_load_balancer_rejects_changes(pair: Cluster) -> None:
             since = datetime.now(UTC)
             pair.on("control-1", f"touch {rejects}")
             pair.run("scale", "3", "--no-wait")
-            wait_for("a failed start", lambda: _happened(since, "failed", "scale_up"), 60)
-            wait_for("the rollback", lambda: _happened(since, "finished", "scale_down"), 60)
+            wait_for("a failed start", lambda: _happened(pair, since, "failed", "scale_up"), 60)
+            wait_for("the rollback", lambda: _happened(pair, since, "finished", "scale_down"), 60)
             assert len(_serving(pair)) == 2
             assert _states(pair).get("agent-3") == "stopped"
             pair.on("control-1", f"rm {rejects}")
@@ -291,12 +293,12 @@ def test_the_clock_jumps(watch: Watch) -> None:
     )
     try:
         for jump, count in (("+3600", 3), ("-3600", 2)):
-            wait_for("a look", lambda: _observed_at() is not None, 30)
-            before = _observed_at()
+            wait_for("a look", lambda: _observed_at(watch.cluster) is not None, 30)
+            before = _observed_at(watch.cluster)
             assert before is not None
             on("control-1", f"echo {jump} > /run/fake-clock.new; mv /run/fake-clock{{.new,}}")
             watch.began = time.monotonic()
-            wait_for("the jump", lambda then=before: _jumped(then), 60)
+            wait_for("the jump", lambda then=before: _jumped(watch.cluster, then), 60)
             assert len(_serving(watch.cluster)) == (2 if count == 3 else 3)
             watch.cluster.run("scale", str(count), timeout=150)
             watch.report(f"clock of the scaler jumps to {jump} s", time.monotonic() - watch.began)
@@ -320,25 +322,25 @@ def _victim(cluster: Cluster) -> str:
     return cluster.in_service()[-1]
 
 
-def _action() -> str | None:
+def _action(cluster: Cluster) -> str | None:
     """What the scaler is doing; nothing while it does not answer."""
-    action = _scaler().get("action")
+    action = _scaler(cluster).get("action")
     return str(action["kind"]) if action else None
 
 
-def _scaler() -> dict[str, Any]:
+def _scaler(cluster: Cluster) -> dict[str, Any]:
     """The scaler's own status; empty while it does not answer."""
     with contextlib.suppress(OSError):
-        status, body, _ = request("GET", "http://127.0.0.1:19000/api/v1/status")
+        status, body, _ = request("GET", f"{cluster.dashboard}/api/v1/status")
         if status == 200:
             return dict(body)
     return {}
 
 
-def _happened(since: datetime, kind: str, action: str) -> bool:
+def _happened(cluster: Cluster, since: datetime, kind: str, action: str) -> bool:
     """Whether the scaler wrote down such an event since then."""
     after = since.isoformat().replace("+00:00", "Z")
-    url = f"http://127.0.0.1:19000/api/v1/events?kind={kind}&after={after}"
+    url = f"{cluster.dashboard}/api/v1/events?kind={kind}&after={after}"
     return any(event.get("action") == action for event in request("GET", url)[1]["events"])
 
 
@@ -346,14 +348,14 @@ def _states(cluster: Cluster) -> dict[str, str]:
     return {node["name"]: node["state"] for node in cluster.status()["nodes"]}
 
 
-def _observed_at() -> datetime | None:
+def _observed_at(cluster: Cluster) -> datetime | None:
     """When the scaler looked last, by its own clock; nothing while it does not answer."""
-    at = _scaler().get("observed_at")
+    at = _scaler(cluster).get("observed_at")
     return datetime.fromisoformat(at) if at else None
 
 
-def _jumped(before: datetime) -> bool:
-    now = _observed_at()
+def _jumped(cluster: Cluster, before: datetime) -> bool:
+    now = _observed_at(cluster)
     return now is not None and abs(now - before) > timedelta(minutes=30)
 
 

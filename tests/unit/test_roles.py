@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,29 @@ def test_the_agents_image_and_the_stamp_on_a_machine_know_the_same_roles() -> No
     prepared = yaml.safe_load((ROLES_DIR.parent / "playbooks/vars/prepared.yml").read_text())
     named = {part.rpartition("/")[2] for part in prepared["prepared_content"] if "/roles/" in part}
     assert named == set(BAKED_ROLES)
+
+
+def test_the_stamp_on_a_machine_knows_every_plugin_of_those_roles() -> None:
+    plugins = ROLES_DIR.parent / "plugins"
+    prepared = yaml.safe_load((ROLES_DIR.parent / "playbooks/vars/prepared.yml").read_text())
+    listed = {part.partition("/../")[2] for part in prepared["prepared_content"]}
+    roles = "".join(
+        path.read_text("utf-8")
+        for role in BAKED_ROLES
+        for path in (ROLES_DIR / role).rglob("*.yml")
+    )
+    names = set(re.findall(r"clusterops\.playground\.(\w+)", roles)) - set(ROLES)
+    waiting = [path for name in names for path in plugins.glob(f"*/{name}.py")]
+    used: set[Path] = set()
+    while waiting:
+        used.add(path := waiting.pop())
+        imported = re.findall(
+            r"clusterops\.playground\.plugins\.(\w+)\.(\w+) import", path.read_text("utf-8")
+        )
+        waiting += {plugins / folder / f"{name}.py" for folder, name in imported} - used
+    assert {str(path.relative_to(ROLES_DIR.parent)) for path in used} == {
+        name for name in listed if name.startswith("plugins/")
+    }
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "application"])

@@ -32,18 +32,29 @@ MMDEBSTRAP = (
 )
 
 Progress = Callable[[str], None]
+Bootstrap = Callable[[Path, str, Progress], None]
+"""Makes the archive of a release's root file system, whole or not at all.
+
+Raises ClusterOpsError.
+"""
 
 
 def ensure_base(
-    client: Any, tag: str, cache: Path, progress: Progress, official: str = OFFICIAL_IMAGE
+    client: Any,
+    tag: str,
+    cache: Path,
+    progress: Progress,
+    official: str = OFFICIAL_IMAGE,
+    bootstrap: Bootstrap | None = None,
 ) -> None:
-    """Give ``tag`` to an image of the Debian release that it ends with: pulled, or built here.
+    """Give ``tag`` to an image of the release that it ends with: pulled, or built here.
 
     Args:
         client: a docker SDK client.
         tag: the name the image gets in the engine.
         cache: folder that keeps the built root file system for the next time.
         official: what is pulled.
+        bootstrap: builds the release where it cannot be pulled; without it, it is Debian's.
 
     Raises:
         ClusterOpsError: neither way works on this machine.
@@ -60,9 +71,10 @@ def ensure_base(
         return
     archive = cache / f"base-{version}.tar"
     if not archive.exists():
-        progress("No image registry answers; building Debian from its archive")
-        _bootstrap(archive, version, progress)
-    progress("Importing the Debian root file system")
+        progress(f"No image registry answers; building {version} from its archive")
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        (bootstrap or bootstrap_debian)(archive, version, progress)
+    progress(f"Importing the root file system of {version}")
     client.api.import_image_from_file(str(archive), repository=repository, tag=version)
 
 
@@ -106,7 +118,12 @@ def _events(
         yield event
 
 
-def _bootstrap(archive: Path, suite: str, progress: Progress) -> None:
+def bootstrap_debian(archive: Path, suite: str, progress: Progress) -> None:
+    """Debian's root file system, made on this host, which gets mmdebstrap(1) for it.
+
+    Raises:
+        ClusterOpsError: mmdebstrap cannot be installed, or the archive does not answer.
+    """
     if not shutil.which("mmdebstrap"):
         progress("Installing mmdebstrap")
         if not install_packages("mmdebstrap"):
@@ -116,13 +133,8 @@ def _bootstrap(archive: Path, suite: str, progress: Progress) -> None:
                 remedy="connect to an image registry, or on Debian or Ubuntu: "
                 "apt install mmdebstrap",
             )
-    archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_name("partial-" + archive.name)
-    command = [
-        *MMDEBSTRAP,
-        suite,
-        str(partial),
-    ]
+    command = [*MMDEBSTRAP, suite, str(partial)]
     mirror = apt_sources().archive
     if mirror:
         command.append(mirror)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clusterops.engine_names import SUITE, image_tag
 from clusterops.errors import ClusterOpsError, UsageError
-from clusterops.images.base import MMDEBSTRAP, OFFICIAL_IMAGE, Progress, ensure_base, pull
+from clusterops.images.base import MMDEBSTRAP, OFFICIAL_IMAGE, Progress, ensure_base
 from clusterops.images.build import Recipe, ensure_image
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
@@ -77,10 +78,8 @@ def ensure_node(client: Any, name: str, progress: Progress) -> bool:
     system = SYSTEMS[name]
     cache = project_root() / ".cache" / "images"
     if not client.images.list(filters={"reference": system.base_tag}):
-        if system.ubuntu:
-            _ensure_ubuntu(client, system, cache, progress)
-        else:
-            ensure_base(client, system.base_tag, cache, progress, system.official)
+        bootstrap = partial(_bootstrap_ubuntu, client) if system.ubuntu else None
+        ensure_base(client, system.base_tag, cache, progress, system.official, bootstrap)
     files = build_files(system.suite)
     if system.ubuntu:
         # The host's mirrors are Debian's, if it has any: an Ubuntu keeps its own.
@@ -98,31 +97,17 @@ def ensure_node(client: Any, name: str, progress: Progress) -> bool:
     return ensure_image(client, recipe, CLUSTER, progress)
 
 
-def _ensure_ubuntu(client: Any, system: System, cache: Path, progress: Progress) -> None:
-    repository, _, version = system.base_tag.rpartition(":")
-    progress(f"Pulling {system.official}")
-    if pull(client, system.official, progress):
-        client.images.get(system.official).tag(repository, version)
-        return
-    archive = cache / f"base-{system.suite}.tar"
-    if not archive.exists():
-        progress("No image registry answers; building Ubuntu from its archive")
-        _bootstrap_ubuntu(client, system, archive, progress)
-    client.api.import_image_from_file(str(archive), repository=repository, tag=version)
-
-
-def _bootstrap_ubuntu(client: Any, system: System, archive: Path, progress: Progress) -> None:
+def _bootstrap_ubuntu(client: Any, archive: Path, suite: str, progress: Progress) -> None:
     """Ubuntu's root file system, made in a container of Debian 13, which has Ubuntu's keys."""
     debian = SYSTEMS[DEFAULT_SYSTEM]
     ensure_base(client, debian.base_tag, archive.parent, progress, debian.official)
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    partial = archive.with_name("partial-" + archive.name)
+    unfinished = archive.with_name("partial-" + archive.name)
     make = (
         "apt-get update -q && apt-get install -yq --no-install-recommends "
         "mmdebstrap ubuntu-archive-keyring distro-info && "
         + " ".join(f"'{word}'" for word in MMDEBSTRAP)
         + " --keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg --components=main,universe "
-        f"{system.suite} /images/{partial.name}"
+        f"{suite} /images/{unfinished.name}"
     )
     try:
         client.containers.run(
@@ -135,10 +120,10 @@ def _bootstrap_ubuntu(client: Any, system: System, archive: Path, progress: Prog
             labels={"owner": CLUSTER},
         )
     except Exception as error:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         said = str(error).strip().splitlines() or ["?"]
         raise ClusterOpsError(
-            f"Ubuntu {system.suite} could not be made from its archive: {said[-1][:300]}",
+            f"Ubuntu {suite} could not be made from its archive: {said[-1][:300]}",
             remedy="is the Ubuntu archive reachable from this machine's containers?",
         ) from error
-    partial.replace(archive)
+    unfinished.replace(archive)

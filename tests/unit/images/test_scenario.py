@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clusterops.errors import ClusterOpsError
-from clusterops.images import scenario
+from clusterops.images import base, scenario
 
 
 class Containers:
@@ -42,15 +42,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def debian(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The Debian images that were asked for."""
-    asked: list[str] = []
+    """The Debian releases that were made."""
+    made: list[str] = []
 
-    def ensure(client: Any, tag: str, *_: Any) -> None:
-        asked.append(tag)
-        client.add(tag)
+    def bootstrap(archive: Path, suite: str, _: Any) -> None:
+        made.append(suite)
+        archive.write_text("root file system")
 
-    monkeypatch.setattr(scenario, "ensure_base", ensure)
-    return asked
+    monkeypatch.setattr(base, "bootstrap_debian", bootstrap)
+    return made
 
 
 @pytest.mark.usefixtures("cache")
@@ -58,7 +58,7 @@ def test_a_node_has_tools_of_the_tests_and_no_packages_of_roles(
     engine: Any, said: list[str], debian: list[str]
 ) -> None:
     assert scenario.ensure_node(engine, "debian-12", said.append)
-    assert debian == ["clusterops/molecule-base:bookworm"]
+    assert debian == ["bookworm"]
     (build,) = engine.builds
     assert build["tag"] == "clusterops/molecule-node:debian-12"
     assert build["buildargs"]["PACKAGES"] == scenario.TOOLS
@@ -74,9 +74,10 @@ def test_ubuntu_is_made_from_its_archive_once(
     assert "ubuntu-archive-keyring" in command and command.endswith(
         "noble /images/partial-base-noble.tar"
     )
-    assert [path.name for path in cache.iterdir()] == ["base-noble.tar"]
-    base = engine.images["clusterops/molecule-base:noble"]
-    assert base.attrs["imported"] == str(cache / "base-noble.tar")
+    assert debian == ["trixie"]  # it is made there
+    assert {path.name for path in cache.iterdir()} == {"base-noble.tar", "base-trixie.tar"}
+    image = engine.images["clusterops/molecule-base:noble"]
+    assert image.attrs["imported"] == str(cache / "base-noble.tar")
     engine.images.pop("clusterops/molecule-base:noble")
     scenario.ensure_node(engine, "ubuntu-24.04", said.append)
     assert len(engine.containers.commands) == 1
@@ -96,4 +97,4 @@ def test_an_archive_that_does_not_answer_is_named(
     engine.containers = Containers(fails="E: The repository 'noble InRelease' is not signed.")
     with pytest.raises(ClusterOpsError, match=r"Ubuntu noble could not be made .* is not signed"):
         scenario.ensure_node(engine, "ubuntu-24.04", said.append)
-    assert list(cache.iterdir()) == []
+    assert [path.name for path in cache.iterdir()] == ["base-trixie.tar"]
