@@ -7,17 +7,23 @@
 It makes a cluster of its own (name, ports) and takes it down again. Processor time is that of all
 processes of a service, memory is what they hold for themselves (PSS). Nobody uses the cluster
 meanwhile. What a service spends on being asked, and not for itself, is measured by asking often.
+The whole scaler is measured with nobody at the dashboard, and with one reader of its stream.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import requests
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -63,14 +69,44 @@ def look(cluster: Cluster) -> dict[str, list[float]]:
     return found
 
 
-def measure(cluster: Cluster, seconds: float) -> dict[str, Any]:
-    """Percent of one processor and MB of each observer, and percent of those that are asked."""
+def over(cluster: Cluster, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Percent of one processor, and MB at the end, by service."""
     before, began = look(cluster), time.monotonic()
     time.sleep(seconds)
     after, took = look(cluster), time.monotonic() - began
     cpu = {
         name: (after[name][0] - before[name][0]) / took * 100 for name in after if name in before
     }
+    return cpu, {name: memory for name, (_, memory) in after.items()}
+
+
+@contextlib.contextmanager
+def page_open(cluster: Cluster) -> Iterator[None]:
+    """Somebody reads the dashboard's stream, as its page does."""
+    with requests.get(f"{cluster.dashboard}/api/v1/stream", stream=True, timeout=30) as stream:
+        stream.raise_for_status()
+        closing = threading.Event()
+
+        def read() -> None:
+            for _ in stream.iter_lines():
+                if closing.is_set():
+                    return
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        time.sleep(10)
+        yield
+        if not reader.is_alive():
+            raise RuntimeError("the dashboard's stream has ended")
+        closing.set()
+        reader.join(30)
+
+
+def measure(cluster: Cluster, seconds: float) -> dict[str, Any]:
+    """Percent of one processor and MB of each observer, and percent of those that are asked."""
+    cpu, memory = over(cluster, seconds)
+    with page_open(cluster):
+        watched_cpu, watched_memory = over(cluster, seconds)
     asked = {}
     for name, url in ASKED.items():
         start = look(cluster)[name][0]
@@ -83,7 +119,8 @@ def measure(cluster: Cluster, seconds: float) -> dict[str, Any]:
     )
     return {
         "cpu": {name: cpu[name] for name in (*OBSERVERS, SCALER)},
-        "memory": {name: after[name][1] for name in (*OBSERVERS, SCALER)},
+        "memory": {name: memory[name] for name in (*OBSERVERS, SCALER)},
+        "watched": (watched_cpu[SCALER], watched_memory[SCALER]),
         "asked": asked,
         "series": int(json.loads(samples)["data"]["result"][0]["value"][1]),
     }
@@ -104,6 +141,8 @@ def report(found: dict[str, Any]) -> str:
         f"| the whole scaler: looks each 1.5 s and 10 s, decisions, records | {scaler:.2f} % "
         f"| {found['memory'][SCALER]:.0f} MB |"
     )
+    share, held = found["watched"]
+    lines.append(f"| the same, the dashboard open in a browser | {share:.2f} % | {held:.0f} MB |")
     met = cpu <= TARGET["cpu"] and memory <= TARGET["memory"]
     lines.append(
         f"\n{found['series']} series; target ≤ {TARGET['cpu']:g} % and ≤ {TARGET['memory']:g} MB: "
