@@ -36,6 +36,8 @@ class Picture:
     height: int = 800
     colours: str = "light"
     scale: float = 1.5
+    still: bool = False
+    """Nothing moves in it, as for readers who ask for that: drawing without a GPU is work."""
 
 
 PICTURES = (
@@ -55,6 +57,7 @@ def visit(browser: Browser, url: str, picture: Picture) -> Page:
         viewport={"width": picture.width, "height": picture.height},
         color_scheme="dark" if picture.colours == "dark" else "light",
         device_scale_factor=picture.scale,
+        reduced_motion="reduce" if picture.still else "no-preference",
     )
     page = context.new_page()
     page.goto(url, timeout=LIVE_MS)

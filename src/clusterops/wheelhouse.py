@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -35,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterops.errors import ClusterOpsError, CommandError, UsageError
+from clusterops.locks import exclusively
 
 MANIFEST = "wheelhouse.json"
 LOCK_FILE = Path("requirements/node.txt")
@@ -272,8 +272,7 @@ def _write_manifest(dest: Path, manifest: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def _only_one(dest: Path) -> Iterator[None]:
     """Let one process at a time work in `dest`; clear what a killed one left."""
-    with (dest / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusively(dest / ".lock"):
         for left in (*dest.glob(".build-*"), *dest.glob(".download-*")):
             shutil.rmtree(left, ignore_errors=True)
         yield

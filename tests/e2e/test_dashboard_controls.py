@@ -26,7 +26,7 @@ def page(cluster: Cluster) -> Iterator[Page]:
     """The dashboard, unlocked with the cluster's token."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        page = visit(browser, cluster.dashboard, Picture("controls"))
+        page = visit(browser, cluster.dashboard, Picture("controls", scale=1, still=True))
         page.fill("#control-token", cluster.token)
         page.click("#unlock button")
         yield page

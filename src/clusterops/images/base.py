@@ -11,12 +11,14 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from clusterops.engine_names import SUITE, image_tag
 from clusterops.errors import ClusterOpsError
 from clusterops.images.host_context import apt_sources
+from clusterops.locks import exclusively
 from clusterops.processes import install_packages, run
 
 OFFICIAL_IMAGE = f"debian:{SUITE}-slim"
@@ -59,6 +61,24 @@ def ensure_base(
     Raises:
         ClusterOpsError: neither way works on this machine.
     """
+    with building(cache, progress):
+        provide(client, tag, cache, progress, official, bootstrap or bootstrap_debian)
+
+
+def building(cache: Path, progress: Progress) -> AbstractContextManager[None]:
+    """One build at a time on this host: the next one finds what this one has made.
+
+    Two at once would make the same layers twice, and write the same archive.
+    """
+    return exclusively(
+        cache / "building.lock", lambda: progress("Waiting for another build of images")
+    )
+
+
+def provide(
+    client: Any, tag: str, cache: Path, progress: Progress, official: str, bootstrap: Bootstrap
+) -> None:
+    """As ``ensure_base``, for whoever holds the lock ``building`` already."""
     repository, _, version = tag.rpartition(":")
     # By name: labels are inherited, so an image that was made from a base has the base's.
     shared = client.images.list(filters={"reference": image_tag("*", "base", version)})
@@ -72,8 +92,7 @@ def ensure_base(
     archive = cache / f"base-{version}.tar"
     if not archive.exists():
         progress(f"No image registry answers; building {version} from its archive")
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        (bootstrap or bootstrap_debian)(archive, version, progress)
+        bootstrap(archive, version, progress)
     progress(f"Importing the root file system of {version}")
     client.api.import_image_from_file(str(archive), repository=repository, tag=version)
 

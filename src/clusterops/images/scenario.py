@@ -10,7 +10,14 @@ from typing import Any
 
 from clusterops.engine_names import SUITE, image_tag
 from clusterops.errors import ClusterOpsError, UsageError
-from clusterops.images.base import MMDEBSTRAP, OFFICIAL_IMAGE, Progress, ensure_base
+from clusterops.images.base import (
+    MMDEBSTRAP,
+    OFFICIAL_IMAGE,
+    Progress,
+    bootstrap_debian,
+    ensure_base,
+    provide,
+)
 from clusterops.images.build import Recipe, ensure_image
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
@@ -100,7 +107,7 @@ def ensure_node(client: Any, name: str, progress: Progress) -> bool:
 def _bootstrap_ubuntu(client: Any, archive: Path, suite: str, progress: Progress) -> None:
     """Ubuntu's root file system, made in a container of Debian 13, which has Ubuntu's keys."""
     debian = SYSTEMS[DEFAULT_SYSTEM]
-    ensure_base(client, debian.base_tag, archive.parent, progress, debian.official)
+    provide(client, debian.base_tag, archive.parent, progress, debian.official, bootstrap_debian)
     unfinished = archive.with_name("partial-" + archive.name)
     make = (
         "apt-get update -q && apt-get install -yq --no-install-recommends "

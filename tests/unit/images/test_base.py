@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,26 @@ def test_without_a_registry_it_is_built_once(
     assert engine.images[TAG].attrs["imported"] == str(cache / "base-trixie.tar")
     assert len(mmdebstrap) == 1
     assert mmdebstrap[0][-1] == "http://mirror.example/debian"
-    assert [path.name for path in cache.iterdir()] == ["base-trixie.tar"]
+    assert [path.name for path in cache.glob("*.tar")] == ["base-trixie.tar"]
+
+
+def test_two_at_once_build_it_once(
+    engine: Any, tmp_path: Path, said: list[str], mmdebstrap: list[list[str]]
+) -> None:
+    def other() -> None:
+        base.ensure_base(engine, TAG, tmp_path, said.append)
+
+    with base.building(tmp_path, said.append):
+        second = threading.Thread(target=other)
+        second.start()
+        deadline = time.monotonic() + 5
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert said == ["Waiting for another build of images"]
+        engine.add("clusterops/first-base:trixie")
+    second.join(5)
+    assert engine.images[TAG].name == "clusterops/first-base:trixie"
+    assert mmdebstrap == []
 
 
 def test_a_registry_that_hangs_is_given_up(engine: Any, said: list[str]) -> None:
@@ -97,7 +117,7 @@ def test_half_an_archive_is_not_taken_for_one(
     monkeypatch.setattr(base.shutil, "which", lambda name: name)
     with pytest.raises(CommandError, match=r"'mmdebstrap' failed .* reachable"):
         base.ensure_base(engine, TAG, tmp_path, said.append)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*.tar")) == []
 
 
 def test_a_machine_that_can_do_neither_says_what_is_missing(

@@ -11,9 +11,17 @@ import pytest
 
 from clusterops.engine_names import CLUSTER_LABEL, cluster_images, image_tag
 from clusterops.errors import ClusterOpsError
-from clusterops.images import build
+from clusterops.images import base, build
 from clusterops.images.build import Recipe, ensure_image, node_packages, role_packages
 from clusterops.state import project_root
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the lock is that a build holds; not in this checkout."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(build, "building", lambda _, progress: base.building(folder, progress))
+    return folder
 
 
 @pytest.fixture
