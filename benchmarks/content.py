@@ -7,7 +7,7 @@
 It makes a cluster of its own (name, ports) with three agents and takes it down again. --before
 names another checkout with its .venv, whose site.yml then runs on the same machines (what it
 changes there is settled by a run that does not count). With --folder, the cluster of that folder's
-cluster.yml is used as it runs, and left. Prints tables in Markdown.
+cluster.yml, which is outside of a checkout, is used as it runs, and left. Prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -235,6 +235,11 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="of the cluster.yml of a cluster that runs")
     parser.add_argument("--tasks", action="store_true", help="tell about each task as well")
     options = parser.parse_args()
+    if options.folder and not (options.folder / ".playground/resolved.json").exists():
+        parser.error(
+            f"{options.folder} has no cluster that runs beside its cluster.yml, outside of a checkout "
+            "(PLAYGROUND_CLUSTER_FILE)"
+        )
     trees = [*([options.before.resolve()] if options.before else []), ROOT]
     with tempfile.TemporaryDirectory() as temporary:
         cluster = Cluster("playground-content", options.folder or Path(temporary))
