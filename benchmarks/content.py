@@ -7,7 +7,7 @@
 It makes a cluster of its own (name, ports) with three agents and takes it down again. --before
 names another checkout with its .venv, whose site.yml then runs on the same machines (what it
 changes there is settled by a run that does not count). With --folder, the cluster of that folder's
-cluster.yml, which is outside of a checkout, is used as it runs, and left. Prints tables in Markdown.
+cluster.yml, outside of a checkout, is used as it runs, and left. Prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -237,8 +237,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.folder and not (options.folder / ".playground/resolved.json").exists():
         parser.error(
-            f"{options.folder} has no cluster that runs beside its cluster.yml, outside of a checkout "
-            "(PLAYGROUND_CLUSTER_FILE)"
+            f"{options.folder} has no cluster that runs beside its cluster.yml, "
+            "outside of a checkout (PLAYGROUND_CLUSTER_FILE)"
         )
     trees = [*([options.before.resolve()] if options.before else []), ROOT]
     with tempfile.TemporaryDirectory() as temporary:
