@@ -37,7 +37,7 @@ from .host import VirtualBoxHost
 Files = dict[str, tuple[int, bytes]]
 """Path -> mode and content."""
 
-EVERY_S = 0.5
+EVERY_S = 1.0
 RESIZE_EVERY_S = 5.0
 IMAGES = "clusterops-guests"
 """Takes the place of a cluster's name in the names of the bodies' images."""
