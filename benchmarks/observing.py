@@ -142,7 +142,9 @@ def report(found: dict[str, Any]) -> str:
         f"| {found['memory'][SCALER]:.0f} MB |"
     )
     share, held = found["watched"]
-    lines.append(f"| the same, the dashboard open in a browser | {share:.2f} % | {held:.0f} MB |")
+    lines.append(
+        f"| the same, while one reads the dashboard's stream | {share:.2f} % | {held:.0f} MB |"
+    )
     met = cpu <= TARGET["cpu"] and memory <= TARGET["memory"]
     lines.append(
         f"\n{found['series']} series; target ≤ {TARGET['cpu']:g} % and ≤ {TARGET['memory']:g} MB: "

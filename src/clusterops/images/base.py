@@ -66,7 +66,7 @@ def ensure_base(
 
 
 def building(cache: Path, progress: Progress) -> AbstractContextManager[None]:
-    """One build at a time on this host: the next one finds what this one has made.
+    """One build at a time with this ``cache``: the next one finds what this one has made.
 
     Two at once would make the same layers twice, and write the same archive.
     """
