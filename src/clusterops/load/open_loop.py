@@ -35,7 +35,7 @@ from clusterops.load.open_options import OpenOptions
 from clusterops.load.open_recorder import OpenRecorder
 from clusterops.load.profiles import Profile, arrivals
 from clusterops.load.program import exit_code_of, say
-from clusterops.load.recorder import describe
+from clusterops.load.recorder import describe, describe_answer
 from clusterops.load.sessions import NoRetryPool, take_every_status
 
 IDLE_S = 4.0
@@ -150,7 +150,7 @@ class Generator:
             name,
             latency,
             status=status,
-            error=f"status {status}" if wrong else None,
+            error=describe_answer(status, response.content) if wrong else None,
             served_by=response.headers.get("x-served-by") if response.headers else None,
         )
 

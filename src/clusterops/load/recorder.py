@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
 MAX_ERRORS = 50
+MAX_SAID = 100
 CUT = "no answer when the run ended"
 
 
@@ -150,6 +152,15 @@ class Recorder:
             "served_by": dict(sorted(self.served_by.items())),
             "generator_cpu_percent": round(generator_cpu, 1),
         }
+
+
+def describe_answer(status: int, body: bytes | None) -> str:
+    """A wrong answer in a few words: its status, and what its JSON says is the error."""
+    try:
+        said = json.loads(body or b"")["error"]
+    except (ValueError, LookupError, TypeError):
+        return f"status {status}"
+    return f"status {status}, {' '.join(str(said).split())[:MAX_SAID]}"
 
 
 def describe(error: BaseException, timeout_s: float) -> str:

@@ -28,7 +28,7 @@ from locust.exception import StopUser
 from clusterops.load.mix import Mix
 from clusterops.load.options import LoadOptions
 from clusterops.load.program import exit_code_of, say
-from clusterops.load.recorder import Recorder, describe
+from clusterops.load.recorder import Recorder, describe, describe_answer
 from clusterops.load.sessions import NoRetryPool, take_every_status
 
 
@@ -86,7 +86,7 @@ def _listener(options: LoadOptions, recorder: Recorder) -> Any:
             name,
             response_time,
             status=status,
-            error=f"status {status}" if wrong else None,
+            error=describe_answer(status, response.content) if wrong else None,
             served_by=headers.get("x-served-by") if headers else None,
         )
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 OK = b"HTTP/1.1 200 OK\r\nX-Served-By: agent-1\r\nContent-Length: 2\r\n\r\nok"
 CONFLICT = b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n"
-ERROR = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+ERROR = b'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 16\r\n\r\n{"error":"Away"}'
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok"
 
@@ -150,7 +150,7 @@ def test_wrong_statuses_are_failures_and_expected_ones_are_not(server: Server) -
     _, summary = run(server)
     assert summary["statuses"]["409"] > 0
     assert summary["failures"] == summary["statuses"]["503"]
-    assert all(error["error"].endswith("status 503") for error in summary["errors"])
+    assert all(error["error"].endswith("status 503, Away") for error in summary["errors"])
 
 
 def test_a_stalled_answer_is_a_timeout_and_is_waited_for_at_the_end(server: Server) -> None:

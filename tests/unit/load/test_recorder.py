@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterops.load.recorder import CUT, MAX_ERRORS, Latencies, Recorder, describe
+from clusterops.load.recorder import CUT, MAX_ERRORS, Latencies, Recorder, describe, describe_answer
 
 
 def test_percentiles_are_nearest_rank() -> None:
@@ -111,3 +111,20 @@ class Wrapped(Exception):
 )
 def test_failures_in_words(error: Exception, words: str) -> None:
     assert describe(error, 10) == words
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error": "Queue is\\n unavailable"}', "status 503, Queue is unavailable"),
+        (b'{"error": "' + b"a" * 300 + b'"}', "status 503, " + "a" * 100),
+        (b'{"ready": false}', "status 503"),
+        (b"[]", "status 503"),
+        (b"<h1>503</h1>", "status 503"),
+        (b"\xff", "status 503"),
+        (b"", "status 503"),
+        (None, "status 503"),
+    ],
+)
+def test_wrong_answers_in_words(body: bytes | None, words: str) -> None:
+    assert describe_answer(503, body) == words

@@ -18,12 +18,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from fibonacci.deadlines import DATABASE_DEADLINE_S
 from fibonacci.errors import QueueUnavailableError
 
 CALCULATING = "Calculating..."
 MAX_ATTEMPTS = 3
-
-_DEADLINE_S = 2.0
 
 # The braces are a hash tag: all keys in one slot, as scripts need it on a Redis cluster.
 _KEYS = tuple(
@@ -163,11 +162,11 @@ class RedisQueue:
             BlockingConnectionPool.from_url(
                 url,
                 max_connections=max_connections,
-                timeout=_DEADLINE_S,
+                timeout=DATABASE_DEADLINE_S,
                 protocol=2,
                 decode_responses=True,
-                socket_timeout=_DEADLINE_S,
-                socket_connect_timeout=_DEADLINE_S,
+                socket_timeout=DATABASE_DEADLINE_S,
+                socket_connect_timeout=DATABASE_DEADLINE_S,
                 # One more attempt at once: a restarted Redis leaves dead connections behind.
                 retry=Retry(NoBackoff(), 1),
             )
@@ -222,7 +221,7 @@ class RedisQueue:
     async def sleep(self, seconds: int) -> None:
         """Return when a job came, or after *seconds* (a whole number: Redis' own resolution)."""
         answer = self._redis.blpop([_KEYS[7]], timeout=seconds)
-        await self._bounded(cast("Awaitable[Any]", answer), seconds + _DEADLINE_S)
+        await self._bounded(cast("Awaitable[Any]", answer), seconds + DATABASE_DEADLINE_S)
 
     async def take(self, token: str) -> Job | None:
         """Lease the next job; those of dead workers and those whose delay is over return first."""
@@ -243,7 +242,7 @@ class RedisQueue:
         answer = self._fail(_KEYS, [job.index, job.token, reason, backoff_ms])
         return str(await self._bounded(answer))
 
-    async def _bounded(self, answer: Awaitable[Any], seconds: float = _DEADLINE_S) -> Any:
+    async def _bounded(self, answer: Awaitable[Any], seconds: float = DATABASE_DEADLINE_S) -> Any:
         try:
             async with asyncio.timeout(seconds):
                 return await answer

@@ -8,12 +8,12 @@ from typing import Any, LiteralString, Protocol
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from fibonacci.deadlines import DATABASE_DEADLINE_S
 from fibonacci.errors import StoreUnavailableError
 
 # The server gives up on a statement before the client does: a count is then either written or
 # surely not, and sending it again cannot count it twice.
-_STATEMENT_TIMEOUT_MS = 1500
-_DEADLINE_S = 2.0
+_STATEMENT_TIMEOUT_MS = round((DATABASE_DEADLINE_S - 0.5) * 1000)
 
 # One statement for a whole batch. The order makes every node lock the rows in the same order,
 # so that nodes which write the same numbers wait for each other but never deadlock.
@@ -57,7 +57,7 @@ class PostgresStore:
             min_size=1,
             max_size=max_connections,
             open=False,
-            timeout=_DEADLINE_S - 0.2,
+            timeout=DATABASE_DEADLINE_S - 0.2,
             # Short: the pool's own attempts back off exponentially, whereas the next request
             # after it gave up makes a new attempt at once.
             reconnect_timeout=1.5,
@@ -101,13 +101,15 @@ class PostgresStore:
         try:
             # Not asyncio.timeout: a cancelled psycopg call first tells the server, and where the
             # network is gone that takes seconds. The caller does not wait for it.
-            done, _ = await asyncio.wait({task}, timeout=_DEADLINE_S)
+            done, _ = await asyncio.wait({task}, timeout=DATABASE_DEADLINE_S)
         except asyncio.CancelledError:
             task.cancel()
             raise
         if not done:
             task.cancel()
-            raise StoreUnavailableError(f"PostgreSQL did not answer within {_DEADLINE_S:g} s")
+            raise StoreUnavailableError(
+                f"PostgreSQL did not answer within {DATABASE_DEADLINE_S:g} s"
+            )
         try:
             return task.result()
         except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests) as error:
