@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-OWN_CLUSTER = ("test_vagrant.py", "test_virtualbox_cluster.py")
+OWN_CLUSTER = ("test_virtualbox_cluster.py",)
 """Files of tests/e2e that bring up another cluster than that of all the others."""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job, end to end; then test_deploy to test_take_down go on with the same cluster."""
+"""The main job, end to end; then test_dashboard_controls to test_vagrant go on with its cluster."""
 
 from __future__ import annotations
 
