@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which tests stay together where two processes run tests side by side (--dist loadscope)."""
+"""Which tests stay together, and which begin first, where two processes run tests side by side."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ from xdist.scheduler import LoadScopeScheduling
 
 OWN_CLUSTER = ("test_virtualbox_cluster.py",)
 """Files of tests/e2e that bring up another cluster than that of all the others."""
+
+LONGEST = ("virtualbox", "scaler", "load_balancer", "apps", "vagrant")
+"""Folders of tests/integration: begun last, one of them would run alone at the end."""
+
+
+def rank(nodeid: str) -> int:
+    """Tests with a lower number begin before; those with the same one keep their order."""
+    _, suite, name, *_ = PurePath(nodeid.partition("::")[0]).parts
+    if suite != "integration":
+        return -1
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 def group(nodeid: str) -> str:
