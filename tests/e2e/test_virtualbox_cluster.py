@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from clusterops.engine import connect
+from clusterops.images.base import image_cache
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
-from tests.e2e.cluster import ROOT, Cluster, request, wait_for
+from tests.e2e.cluster import Cluster, request, wait_for
 from tests.e2e.steady_client import SteadyClient
 from tests.virtualbox.guest_stand_in import GuestStandIn
 from tests.virtualbox.host import VirtualBoxHost
@@ -50,7 +51,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     client = connect(900)
     folder: Path = tmp_path_factory.mktemp("vbox")
-    image = ensure_image(client, ROOT / ".cache" / "images")
+    image = ensure_image(client, image_cache())
     host = VirtualBoxHost(client, image, folder / "host")
     try:
         cluster = Cluster(NAME, folder, vagrant_environment(host), OFFSET)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterops.engine_names import image_tag
-from clusterops.images.base import ensure_base
+from clusterops.images.base import ensure_base, image_cache
 from clusterops.images.build import image_id
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,5 +17,5 @@ def ensure_test_base(engine: Any) -> str:
     """The image's tag; it is made where the engine does not have it."""
     tag = image_tag("test", "base")
     if image_id(engine, tag) is None:
-        ensure_base(engine, tag, ROOT / ".cache" / "images", print)
+        ensure_base(engine, tag, image_cache(), print)
     return tag

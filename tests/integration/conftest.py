@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from clusterops.engine import connect
+from clusterops.images.base import image_cache
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from tests.integration.base import ensure_test_base
 from tests.virtualbox.host import VirtualBoxHost
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @contextmanager
 def one_at_a_time(what: str) -> Iterator[None]:
     """Of the processes that run tests side by side, one makes a thing and the others wait."""
-    folder = ROOT / ".cache" / "images"
+    folder = image_cache()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -73,7 +74,7 @@ def promtool() -> str:
 def virtualbox_image(engine: Any) -> str:
     """The image with real VirtualBox, built from the package archive when it is not here."""
     with one_at_a_time("virtualbox"):
-        return ensure_image(engine, ROOT / ".cache" / "images")
+        return ensure_image(engine, image_cache())
 
 
 @pytest.fixture(scope="module")

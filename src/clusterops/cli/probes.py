@@ -22,7 +22,7 @@ from clusterops.clients import ServerManagerClient
 from clusterops.config import ClusterConfig
 from clusterops.engine_names import SUITE
 from clusterops.errors import ClusterOpsError
-from clusterops.images.base import OFFICIAL_IMAGE
+from clusterops.images.base import OFFICIAL_IMAGE, image_cache
 from clusterops.processes import may_install_packages, run
 from clusterops.state import State, project_root
 
@@ -33,7 +33,7 @@ PROGRAMS = ("ssh", "ssh-keygen", "mmdebstrap")
 
 def gather(config: ClusterConfig | None, state: State) -> Facts:
     """Look at this machine; takes a second or two, longer where a network does not answer."""
-    archive = (project_root() / ".cache" / "images" / f"base-{SUITE}.tar").exists()
+    archive = (image_cache() / f"base-{SUITE}.tar").exists()
     with ThreadPoolExecutor(3) as pool:
         engine = pool.submit(_engine)
         hypervisor = pool.submit(_hypervisor, config)

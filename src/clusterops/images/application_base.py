@@ -18,7 +18,7 @@ from typing import Any
 from clusterops.engine import connect
 from clusterops.engine_names import CLUSTER_LABEL, SUITE, image_tag
 from clusterops.errors import ClusterOpsError, print_document
-from clusterops.images.base import OFFICIAL_IMAGE, Progress, ensure_base
+from clusterops.images.base import OFFICIAL_IMAGE, Progress, ensure_base, image_cache
 from clusterops.images.build import Recipe, ensure_image, image_id
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
@@ -49,7 +49,7 @@ def provide(
     """
     base = image_tag(cluster_name, "base")
     if image_id(client, base) is None:
-        ensure_base(client, base, project_root() / ".cache" / "images", progress)
+        ensure_base(client, base, image_cache(), progress)
     if _came_from_a_registry(client, base):
         return image, None
     if image not in STAND_INS:

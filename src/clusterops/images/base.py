@@ -20,6 +20,7 @@ from clusterops.errors import ClusterOpsError
 from clusterops.images.host_context import apt_sources
 from clusterops.locks import exclusively
 from clusterops.processes import install_packages, run
+from clusterops.state import project_root
 
 OFFICIAL_IMAGE = f"debian:{SUITE}-slim"
 SILENCE_S = 15.0
@@ -39,6 +40,11 @@ Bootstrap = Callable[[Path, str, Progress], None]
 
 Raises ClusterOpsError.
 """
+
+
+def image_cache() -> Path:
+    """The folder of a checkout that keeps what images are made from."""
+    return project_root() / ".cache" / "images"
 
 
 def ensure_base(

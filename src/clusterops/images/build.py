@@ -15,7 +15,7 @@ import yaml
 
 from clusterops.engine_names import CLUSTER_LABEL, SUITE, image_tag
 from clusterops.errors import ClusterOpsError
-from clusterops.images.base import Progress, building, ensure_base
+from clusterops.images.base import Progress, building, ensure_base, image_cache
 from clusterops.images.host_context import build_files
 from clusterops.state import project_root
 
@@ -128,16 +128,22 @@ def ensure_node_images(client: Any, cluster_name: str, progress: Progress) -> bo
 
 def ensure_image(client: Any, recipe: Recipe, cluster_name: str, progress: Progress) -> bool:
     """Build ``recipe`` unless the engine has it already; True when it was built."""
-    cache = project_root() / ".cache" / "images"
+    cache = image_cache()
     base_id = image_id(client, recipe.base)
     if base_id is None:
         debian = image_tag(cluster_name, "base")
         ensure_base(client, debian, cache, progress)
         base_id = image_id(client, recipe.base) or ""
     digest = recipe.digest(base_id)
-    if image_labels(client, recipe.tag).get(DIGEST_LABEL) == digest:
+
+    def is_there() -> bool:
+        return image_labels(client, recipe.tag).get(DIGEST_LABEL) == digest
+
+    if is_there():
         return False
     with building(cache, progress):
+        if is_there():  # the build that was waited for may have been this one
+            return False
         progress(f"Building {recipe.tag}")
         _build(client, recipe, {**recipe.labels, DIGEST_LABEL: digest}, progress)
     return True

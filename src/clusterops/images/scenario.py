@@ -16,6 +16,7 @@ from clusterops.images.base import (
     Progress,
     bootstrap_debian,
     ensure_base,
+    image_cache,
     provide,
 )
 from clusterops.images.build import Recipe, ensure_image
@@ -83,7 +84,7 @@ def ensure_node(client: Any, name: str, progress: Progress) -> bool:
         ClusterOpsError: neither an image registry nor the system's package archive answers.
     """
     system = SYSTEMS[name]
-    cache = project_root() / ".cache" / "images"
+    cache = image_cache()
     if not client.images.list(filters={"reference": system.base_tag}):
         bootstrap = partial(_bootstrap_ubuntu, client) if system.ubuntu else None
         ensure_base(client, system.base_tag, cache, progress, system.official, bootstrap)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from clusterops.state import project_root
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the lock is that a build holds; not in this checkout."""
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(build, "building", lambda _, progress: base.building(folder, progress))
+    monkeypatch.setattr(build, "image_cache", lambda: folder)
     return folder
 
 
@@ -78,6 +80,24 @@ def test_a_new_dockerfile_or_base_builds_again(
     assert ensure(engine, recipe, said) is True
     engine.add(image_tag("x", "base"))
     assert ensure(engine, recipe, said) is True
+
+
+def test_what_another_build_made_meanwhile_is_not_built_again(
+    engine: Any, recipe: Recipe, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.add(image_tag("x", "base"))
+
+    @contextmanager
+    def building(cache: Path, progress: base.Progress) -> Iterator[None]:
+        with monkeypatch.context() as while_it_waits:
+            while_it_waits.setattr(build, "building", base.building)
+            ensure(engine, recipe, said)
+        with base.building(cache, progress):
+            yield
+
+    monkeypatch.setattr(build, "building", building)
+    assert ensure(engine, recipe, said) is False
+    assert len(engine.builds) == 1
 
 
 def test_a_missing_base_is_made_first(

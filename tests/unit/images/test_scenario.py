@@ -33,7 +33,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "images/node").mkdir(parents=True)
     (tmp_path / "images/node/Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "images/node/dpkg.cfg").write_text("path-exclude=/usr/share/doc/*\n")
-    monkeypatch.setattr(scenario, "project_root", lambda: tmp_path)
+    for module in (base, scenario):
+        monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     monkeypatch.setattr(
         scenario, "build_files", lambda suite: {"host/sources.list": f"deb {suite}".encode()}
     )
