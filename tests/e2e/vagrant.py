@@ -32,7 +32,7 @@ def left_of(cluster: Cluster, kind: str, *columns: str) -> str:
     """What the engine has of the cluster, of one kind (container, volume, network, image)."""
     everything = ["--all"] if kind == "container" else []
     return subprocess.run(
-        ["docker", kind, "ls", *everything, *(columns or ("--quiet",)), "--no-trunc",
+        ["docker", kind, "ls", *everything, *(columns or ("--quiet",)),
          "--filter", f"label=clusterops.cluster={cluster.name}"],
         check=True, capture_output=True, text=True, timeout=60,
     ).stdout.strip()  # fmt: skip
