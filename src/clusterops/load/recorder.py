@@ -158,7 +158,7 @@ def describe_answer(status: int, body: bytes | None) -> str:
     """A wrong answer in a few words: its status, and what its JSON says is the error."""
     try:
         said = json.loads(body or b"")["error"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return f"status {status}"
     return f"status {status}, {' '.join(str(said).split())[:MAX_SAID]}"
 

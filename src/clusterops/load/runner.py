@@ -82,11 +82,12 @@ def _listener(options: LoadOptions, recorder: Recorder) -> Any:
             return
         wrong = status not in context["request"].allowed
         headers = getattr(response, "headers", None)
+        body = getattr(response, "content", None)
         recorder.finish(
             name,
             response_time,
             status=status,
-            error=describe_answer(status, response.content) if wrong else None,
+            error=describe_answer(status, body) if wrong else None,
             served_by=headers.get("x-served-by") if headers else None,
         )
 

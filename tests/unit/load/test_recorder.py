@@ -122,6 +122,7 @@ def test_failures_in_words(error: Exception, words: str) -> None:
         (b"[]", "status 503"),
         (b"<h1>503</h1>", "status 503"),
         (b"\xff", "status 503"),
+        (b"[" * 100_000, "status 503"),
         (b"", "status 503"),
         (None, "status 503"),
     ],
