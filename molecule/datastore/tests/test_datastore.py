@@ -24,9 +24,11 @@ def _address(host: Host) -> str:
 def _sql(
     host: Host, user: str, password: str, database: str, statement: str, mode: str = "verify-full"
 ) -> CommandResult:
-    connection = f"-h {_address(host)} -U {user} -d {database}"
+    # By name: before 15, libpq does not look for addresses in a certificate.
+    connection = f"-h control-1 -U {user} -d {database}"
     return host.run(
         f"PGPASSWORD={shlex.quote(password)} PGCONNECT_TIMEOUT=5 PGSSLMODE={mode} "
+        f"PGHOSTADDR={_address(host)} "
         f"PGSSLROOTCERT={AUTHORITY} "
         f"psql -XqAtw {connection} -c {shlex.quote(statement)}"
     )

@@ -5,7 +5,9 @@ set -eu
 umask 022
 # Settings of pip on the node must not lead it to an index.
 PIP_CONFIG_FILE=/dev/null
-export PIP_CONFIG_FILE
+# Not as an option, which the pip of Ubuntu 22.04 does not know.
+PIP_ROOT_USER_ACTION=ignore
+export PIP_CONFIG_FILE PIP_ROOT_USER_ACTION
 
 release="$APP_ROOT/$APP_RELEASE"
 incoming="$APP_ROOT/.incoming-$APP_RELEASE"
@@ -28,7 +30,7 @@ else
     pip() { "$release/bin/python" -m pip "$@"; }
 fi
 pip install --quiet --no-input --no-cache-dir --disable-pip-version-check \
-    --root-user-action=ignore --no-index --find-links=. "./$APP_WHEEL$APP_EXTRAS"
+    --no-index --find-links=. "./$APP_WHEEL$APP_EXTRAS"
 
 : >"$release/.complete-$APP_RELEASE"
 ln -sfn "$APP_RELEASE" "$APP_ROOT/.current"
