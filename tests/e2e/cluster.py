@@ -87,6 +87,15 @@ class Cluster:
         text = yaml.safe_dump(settings, sort_keys=False)
         (self.folder / "cluster.yml").write_text(text)
 
+    def left(self, kind: str, *columns: str) -> str:
+        """What the engine has of the cluster, of one kind (container, volume, network, image)."""
+        everything = ["--all"] if kind == "container" else []
+        return subprocess.run(
+            ["docker", kind, "ls", *everything, *(columns or ("--quiet",)),
+             "--filter", f"label=clusterops.cluster={self.name}"],
+            check=True, capture_output=True, text=True, timeout=60,
+        ).stdout.strip()  # fmt: skip
+
     def start(self, *arguments: str, output: IO[str] | None = None) -> subprocess.Popen[str]:
         """Start a ./playground command in the background, in a process group of its own."""
         return subprocess.Popen(

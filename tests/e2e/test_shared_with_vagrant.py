@@ -6,19 +6,19 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.cluster import Cluster, request, wait_for
-from tests.e2e.vagrant import left_of, vagrant
+from tests.e2e.vagrant import vagrant
 
 pytestmark = pytest.mark.e2e
 
 
 def test_vagrants_up_finds_everything_up_to_date(cluster: Cluster) -> None:
     born = ("--format={{.ID}} {{.CreatedAt}}",)
-    before = set(left_of(cluster, "container", *born).splitlines())
+    before = set(cluster.left("container", *born).splitlines())
     output = vagrant(cluster, "up", "--provider=docker")
     assert output.count("ansible-playbook site.yml") == 1  # once for all, not once for each
     assert "Everything was up to date" in output, output
     # The scaler may have added an agent meanwhile.
-    assert before <= set(left_of(cluster, "container", *born).splitlines())
+    assert before <= set(cluster.left("container", *born).splitlines())
 
 
 def test_vagrant_logs_in(cluster: Cluster) -> None:

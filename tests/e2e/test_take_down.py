@@ -14,10 +14,8 @@ pytestmark = pytest.mark.e2e
 
 def test_down_leaves_nothing(cluster: Cluster) -> None:
     cluster.run("down")
-    label = f"label=clusterops.cluster={cluster.name}"
-    for listing in (["ps", "-a"], ["volume", "ls"], ["network", "ls"]):
-        left = _docker(*listing, "--quiet", "--filter", label)
-        assert left == "", f"docker {' '.join(listing)}: {left}"
+    for kind in ("container", "volume", "network"):
+        assert cluster.left(kind) == "", kind
     assert cluster.name not in _docker("images", "--format", "{{.Repository}}")
     assert cluster.name not in _docker("network", "ls", "--format", "{{.Name}}")
     assert not (cluster.folder / ".playground").exists()

@@ -9,15 +9,15 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.vagrant import left_of, vagrant
+from tests.e2e.vagrant import vagrant
 
 pytestmark = pytest.mark.e2e
 
 
 def test_one_command_makes_the_machines(cluster: Cluster) -> None:
-    assert left_of(cluster, "container") == ""  # test_take_down was here
+    assert cluster.left("container") == ""  # test_take_down was here
     vagrant(cluster, "up", "--provider=docker", "--no-provision")
-    names = left_of(cluster, "container", "--format={{.Names}}").split()
+    names = cluster.left("container", "--format={{.Names}}").split()
     assert sorted(names) == [f"{cluster.name}-agent-1", f"{cluster.name}-control-1"]
     status = cluster.status()
     assert (status["name"], status["provider"]) == (cluster.name, "docker")
@@ -31,9 +31,9 @@ def test_one_command_makes_the_machines(cluster: Cluster) -> None:
 
 def test_destroy_and_down_leave_nothing(cluster: Cluster) -> None:
     vagrant(cluster, "destroy", "--force")
-    assert left_of(cluster, "container") == ""
+    assert cluster.left("container") == ""
     assert not (cluster.folder / ".playground").exists()
     cluster.run("down")
     for kind in ("volume", "network", "image"):
-        assert left_of(cluster, kind) == ""
+        assert cluster.left(kind) == ""
     assert "not created" in vagrant(cluster, "status")

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from clusterops.engine_names import image_tag
 from clusterops.images.base import ensure_base, image_cache
 from clusterops.images.build import image_id
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def ensure_test_base(engine: Any) -> str:

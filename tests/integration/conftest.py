@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from clusterops.engine import connect
 from clusterops.images.base import image_cache
+from clusterops.locks import exclusively
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from tests.integration.base import ensure_test_base
 from tests.virtualbox.host import VirtualBoxHost
@@ -23,14 +23,9 @@ from tests.virtualbox.image import ensure_image
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@contextmanager
-def one_at_a_time(what: str) -> Iterator[None]:
+def one_at_a_time(what: str) -> AbstractContextManager[None]:
     """Of the processes that run tests side by side, one makes a thing and the others wait."""
-    folder = image_cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{what}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return exclusively(image_cache() / f"{what}.lock")
 
 
 @pytest.fixture(scope="session")

@@ -176,12 +176,13 @@ def test_other_ports_without_tls_for_the_node_alone(other: Host) -> None:
     assert other.check_output(sql.format("ssl")) == "off"
 
 
-def test_other_limits_and_password_of_redis(other: Host) -> None:
+def test_other_limits_and_password_of_redis(other: Host, system: str) -> None:
     redis = "REDISCLI_AUTH={} redis-cli -p 6380 --no-auth-warning {}"
     ask = redis.format("another-secret", "config get {}")
     assert other.check_output(ask.format("databases")).split()[-1] == "8"
     assert other.check_output(ask.format("maxmemory")).split()[-1] == str(128 * 1024 * 1024)
     refused = other.run(redis.format("redis-secret", "ping"))
     assert "PONG" not in refused.stdout
-    assert "AUTH" in refused.stdout + refused.stderr  # each redis-cli says it in its own words
+    # The redis-cli of Ubuntu 22.04 does not pass the server's reason on.
+    assert ("AUTH failed" if system == "ubuntu-22.04" else "WRONGPASS") in refused.stderr
     assert "NOAUTH" in other.run("redis-cli -p 6380 ping").stdout

@@ -24,6 +24,7 @@ from clusterops.server_manager.drivers.virtualbox import VirtualBoxDriver
 from clusterops.server_manager.service import server_spec
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
+from tests.vagrant import run_vagrant
 from tests.virtualbox.host import VirtualBoxHost
 from tests.virtualbox.vagrant import BOX, vagrant_environment
 
@@ -64,20 +65,7 @@ class Vagrant:
     environment: dict[str, str]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        result = subprocess.run(
-            ["vagrant", *arguments],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **self.environment,
-                "PLAYGROUND_CLUSTER_FILE": str(self.folder / "cluster.yml"),
-                "VAGRANT_DOTFILE_PATH": str(self.folder / ".vagrant"),
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        result = run_vagrant(self.folder, self.environment, *arguments, timeout=300)
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
         return result
