@@ -20,6 +20,7 @@ from tests.integration.load.test_runner import OK, Server
 pytestmark = pytest.mark.integration
 
 STALL_S = 1.0
+STALL_MS = STALL_S * 1000
 
 
 @pytest.fixture
@@ -57,12 +58,12 @@ def test_a_stall_is_in_the_figures_of_all_who_came_meanwhile(server: Server) -> 
     rows, open_loop = run(server, duration_s=5.0)
     assert open_loop["failures"] == 0
     assert open_loop["requests"] == len(server.requests)
-    assert 800 <= open_loop["latency_ms"]["p99"] <= 1300
+    assert 800 <= open_loop["latency_ms"]["p99"] <= 2 * STALL_MS
     assert open_loop["latency_ms"]["p90"] >= 100
     assert open_loop["latency_ms"]["p50"] < 100
-    # Those that wait are no reason to send less.
+    # Those that wait are no reason to send less, or later.
     assert max(row["users"] for row in rows) >= 20
-    assert open_loop["generator_kept_up"] is True
+    assert open_loop["generator_late_ms"]["p99"] < STALL_MS / 2
 
     server.behave = Stalling()
     closed = LoadOptions(
@@ -72,7 +73,7 @@ def test_a_stall_is_in_the_figures_of_all_who_came_meanwhile(server: Server) -> 
     with LoadRun(closed) as load:
         *_, user = load.lines()
     assert user["latency_ms"]["max"] >= 900, "it met the stall"
-    assert user["latency_ms"]["p99"] < 200, "and hardly tells of it"
+    assert user["latency_ms"]["p90"] < 200, "and hardly tells of it"
 
 
 def test_the_load_follows_its_profile(server: Server) -> None:
@@ -108,7 +109,7 @@ def test_a_server_that_goes_away_is_counted_and_nothing_is_sent_again(server: Se
 def test_500_requests_a_second_come_from_one_process(server: Server) -> None:
     _, totals = run(server, rate=500, duration_s=3.0)
     assert totals["requests"] == len(server.requests) == pytest.approx(1500, rel=0.1)
-    assert totals["requests_per_s"] > 425
+    assert totals["requests_per_s"] > 300, "even where others use the processor, too"
     assert totals["failures"] == totals["not_sent"] == 0
 
 
