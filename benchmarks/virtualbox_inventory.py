@@ -29,7 +29,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from clusterops.engine import connect  # noqa: E402
-from clusterops.images.base import image_cache  # noqa: E402
 from tests.virtualbox.host import VirtualBoxHost  # noqa: E402
 from tests.virtualbox.image import ensure_image  # noqa: E402
 from tests.virtualbox.zoo import WEB_PORT, create, start_web_service  # noqa: E402
@@ -56,7 +55,7 @@ def main() -> int:
     arguments = parser.parse_args()
     print(f"load before: {_load()}", file=sys.stderr)
     engine = connect(300)
-    image = ensure_image(engine, image_cache())
+    image = ensure_image(engine)
     with tempfile.TemporaryDirectory() as folder:
         host = VirtualBoxHost(engine, image, Path(folder) / "host")
         try:

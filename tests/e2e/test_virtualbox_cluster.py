@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from clusterops.engine import connect
-from clusterops.images.base import image_cache
 from clusterops.virtualbox._vboxmanage_client import VBoxManage
 from clusterops.virtualbox._vboxmanage_model import Vm
 from tests.e2e.cluster import Cluster, request, wait_for
@@ -51,7 +50,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     client = connect(900)
     folder: Path = tmp_path_factory.mktemp("vbox")
-    image = ensure_image(client, image_cache())
+    image = ensure_image(client)
     host = VirtualBoxHost(client, image, folder / "host")
     try:
         cluster = Cluster(NAME, folder, vagrant_environment(host), OFFSET)

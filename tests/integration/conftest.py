@@ -68,8 +68,7 @@ def promtool() -> str:
 @pytest.fixture(scope="session")
 def virtualbox_image(engine: Any) -> str:
     """The image with real VirtualBox, built from the package archive when it is not here."""
-    with one_at_a_time("virtualbox"):
-        return ensure_image(engine, image_cache())
+    return ensure_image(engine)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from clusterops.images.base import image_cache
 from clusterops.images.host_context import apt_sources
+from clusterops.locks import exclusively
 from clusterops.processes import install_packages, run
 
 SUITE = "sid"
@@ -36,17 +38,22 @@ cat > {FOLDER}/VBoxHeadless <<'END'
 chmod 755 {FOLDER}/VBoxHeadless"""
 
 
-def ensure_image(client: Any, cache: Path) -> str:
-    """The image's tag; built from the archive where neither engine nor ``cache`` has it."""
+def ensure_image(client: Any) -> str:
+    """The image's tag; built from the package archive where neither engine nor cache has it.
+
+    One process makes it while the others wait.
+    """
     key = hashlib.sha256("\n".join([*UNUSED, STUB, INTERPRET]).encode()).hexdigest()[:12]
     tag = f"clusterops-test/virtualbox:{key}"
-    if client.images.list(name=tag):
-        return tag
-    archive = cache / f"virtualbox-{key}.tar"
-    if not archive.exists():
-        _bootstrap(archive)
-    repository, _, version = tag.rpartition(":")
-    client.api.import_image_from_file(str(archive), repository=repository, tag=version)
+    cache = image_cache()
+    with exclusively(cache / "virtualbox.lock"):
+        if client.images.list(name=tag):
+            return tag
+        archive = cache / f"virtualbox-{key}.tar"
+        if not archive.exists():
+            _bootstrap(archive)
+        repository, _, version = tag.rpartition(":")
+        client.api.import_image_from_file(str(archive), repository=repository, tag=version)
     return tag
 
 
@@ -54,7 +61,6 @@ def _bootstrap(archive: Path) -> None:
     print("Building an image with VirtualBox from the package archive", flush=True)
     if not shutil.which("mmdebstrap"):
         install_packages("mmdebstrap")
-    archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_name("partial-" + archive.name)
     mirror = apt_sources().archive
     command = [

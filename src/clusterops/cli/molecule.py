@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`test molecule`: every role on machines of its own, two scenarios at a time."""
+"""`test molecule`: every role on machines of its own, several scenarios at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterops.cli import side_by_side
 from clusterops.errors import UsageError
 
-SIDE_BY_SIDE = 2
 TAIL_LINES = 60
 """Of a scenario that failed, so many lines of its log are shown."""
 CLEANING_UP = "An error occurred during the test sequence"
@@ -102,7 +102,7 @@ def jobs_of(names: Sequence[str], systems: Sequence[str], folder: Path) -> list[
     ]
 
 
-def run_all(jobs: Sequence[Job], run: Callable[[Job], int]) -> Iterator[Result]:
+def run_all(jobs: Sequence[Job], run: Callable[[Job], int], at_once: int = 2) -> Iterator[Result]:
     """Run the jobs, so many at a time; each result as soon as it is there."""
 
     def timed(job: Job) -> Result:
@@ -110,7 +110,7 @@ def run_all(jobs: Sequence[Job], run: Callable[[Job], int]) -> Iterator[Result]:
         code = run(job)
         return Result(job, code, time.monotonic() - began)
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(timed, job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -126,10 +126,15 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join(text.partition(CLEANING_UP)[0].splitlines()[-lines:])
 
 
-def report(jobs: Sequence[Job], run: Callable[[Job], int], say: Callable[[str], None]) -> int:
+def report(
+    jobs: Sequence[Job],
+    run: Callable[[Job], int],
+    say: Callable[[str], None],
+    at_once: int = 2,
+) -> int:
     """Run the jobs with a line for each result and the end of the log of what failed."""
     failed = 0
-    for number, result in enumerate(run_all(jobs, run), start=1):
+    for number, result in enumerate(run_all(jobs, run, at_once), start=1):
         say(result.line(number, len(jobs)))
         if result.code:
             failed += 1
@@ -193,7 +198,8 @@ def test_roles(
     jobs = jobs_of(names, systems, root / ".cache" / "molecule")
     processes = Processes(root, others, environment)
     try:
-        return report(jobs, processes, _say)
+        at_once = side_by_side.scenarios(side_by_side.processors())
+        return report(jobs, processes, _say, at_once)
     except KeyboardInterrupt:
         processes.stop()
         raise

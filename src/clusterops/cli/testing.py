@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from clusterops.cli import gates, sanity
+from clusterops.cli import gates, sanity, side_by_side
 from clusterops.cli.molecule import test_roles
 from clusterops.errors import ClusterOpsError, ExitCode, UsageError
 from clusterops.state import project_root
@@ -29,8 +29,8 @@ SLOW_SUITES = ("molecule", "sanity", "mutation", "faults", "audit")
 LINTERS_AT_ONCE = 2
 LOCKS = ("requirements/node.txt", "requirements/host.txt", "apps/fibonacci/requirements.txt")
 TWO_PROCESSES = ("-n", "2")
-SIDE_BY_SIDE = (*TWO_PROCESSES, "--dist", "loadscope", "--no-loadscope-reorder")
-"""Two processes for what has real programs in it; tests/conftest.py says what stays together."""
+GROUPED = ("--dist", "loadscope", "--no-loadscope-reorder")
+"""tests/conftest.py says which of those with real programs stay together."""
 SLOWEST = "--durations=20"
 """Where the time went is said at the end of the suites that take long."""
 INTEGRATION_PACKAGES = {
@@ -67,12 +67,13 @@ def test(
     The suite molecule applies roles one by one to nodes of their own, sanity has ansible-test
     judge the collection as it is built, mutation changes the scaler's policies and a parser to see
     whether a test fails, faults breaks parts of a cluster under traffic, and audit asks for known
-    vulnerabilities of what is installed, which takes an internet service; all runs none of them.
+    vulnerabilities of what is installed, which takes an internet service; all runs none of them,
+    but for molecule on a machine with 8 processors or more.
     """
     if suite not in (*SUITES, *SLOW_SUITES, "all"):
         allowed = ", ".join(("all", *SUITES, *SLOW_SUITES))
         raise UsageError(f"found suite '{suite}'; allowed: {allowed}")
-    chosen = [(suite,)] if suite != "all" else [*((quick,) for quick in QUICK), TOGETHER]
+    chosen = [(suite,)] if suite != "all" else everything(side_by_side.processors())
     results: list[tuple[str, int, float]] = []
     for suites in chosen:
         name = " + ".join(suites)
@@ -86,6 +87,12 @@ def test(
     for name, code, seconds in results:
         print(f"{'passed' if code == 0 else 'FAILED'}  {name:17} {seconds:6.0f} s")
     return int(ExitCode.FAILED if any(code for _, code, _ in results) else ExitCode.DONE)
+
+
+def everything(processors: int) -> list[tuple[str, ...]]:
+    """What `all` runs, one after the other, on a machine with so many processors."""
+    roles = [("molecule",)] if processors >= side_by_side.ROLES_WITH_ALL else []
+    return [*((quick,) for quick in QUICK), TOGETHER, *roles]
 
 
 def _suite(suites: tuple[str, ...], arguments: list[str], distribution: str) -> int:
@@ -112,7 +119,7 @@ def _pytest(suites: tuple[str, ...], arguments: list[str]) -> int:
         _provide_programs()
         command += [SLOWEST]
     if set(suites) <= set(TOGETHER):
-        command += SIDE_BY_SIDE
+        command += ["-n", str(side_by_side.tests(side_by_side.processors())), *GROUPED]
     return _run([*command, *arguments])
 
 

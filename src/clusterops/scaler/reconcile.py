@@ -75,7 +75,12 @@ def plan(
     if "many_unhealthy" in alarms:
         return Plan(ejects, (), "many_unhealthy", alarms)
     chosen = frozenset(wanted)
-    cancels = tuple(name for name in wanted if busy.get(name) == "scale_down")
+    cancels = tuple(
+        name
+        for name in wanted
+        # What a failed start has left is taken down to its end: a start begins with nothing.
+        if busy.get(name) == "scale_down" and not trouble_of(state, name).undo
+    )
     if state.held(now):
         return Plan(ejects, (), "held", alarms, cancels=cancels)
     if ejects:

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.integration
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 MAX_RSS_KB = 25 * 1024
-MAX_P99_S = 0.002
+REQUESTS = 2000
+MAX_CPU_S = 0.001
 
 
 class Service:
@@ -58,6 +59,11 @@ class Service:
         match = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert match
         return int(match[1])
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -113,7 +119,7 @@ def test_a_large_body_gets_its_answer(service: Service) -> None:
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_it_is_fast_and_small_under_load(service: Service) -> None:
+def test_it_is_frugal_and_small_under_load(service: Service) -> None:
     def hammer() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
         for _ in range(300):
@@ -127,18 +133,13 @@ def test_it_is_fast_and_small_under_load(service: Service) -> None:
     for thread in threads:
         thread.join(60)
 
-    def p99() -> float:
-        times = []
-        with service.connect() as client:
-            for _ in range(500):
-                start = time.perf_counter()
-                client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert client.recv(65536).startswith(b"HTTP/1.1 200")
-                times.append(time.perf_counter() - start)
-        return sorted(times)[int(len(times) * 0.99)]
-
-    # Other work on this machine must not fail the test: the best of some rounds is meant.
-    assert min(p99() for _ in range(8)) <= MAX_P99_S
+    used = service.cpu_s()
+    with service.connect() as client:
+        for _ in range(REQUESTS):
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    # Of the processor: what else this machine does makes it wait, and is not counted.
+    assert (service.cpu_s() - used) / REQUESTS <= MAX_CPU_S
     assert service.rss_kb() <= MAX_RSS_KB
 
 

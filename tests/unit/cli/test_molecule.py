@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scenarios of the roles: which, where, two at a time, a line for each result."""
+"""The scenarios of the roles: which, where, how many at a time, a line for each result."""
 
 from __future__ import annotations
 
@@ -89,23 +89,25 @@ def test_all_passed(tmp_path: Path) -> None:
     assert said == [said[0]] and said[0].startswith("[1/1]    passed  base")
 
 
-def test_two_run_at_a_time(tmp_path: Path) -> None:
-    together = threading.Barrier(2, timeout=10)
+@pytest.mark.parametrize("at_once", [2, 3])
+def test_so_many_run_at_a_time(tmp_path: Path, at_once: int) -> None:
+    together = threading.Barrier(at_once, timeout=10)
     running: list[str] = []
     most = 0
 
     def run(job: Job) -> int:
         nonlocal most
         running.append(job.scenario)
-        together.wait()  # would time out with one at a time
+        together.wait()  # would time out with fewer
         most = max(most, len(running))
         together.wait()
         running.remove(job.scenario)
         return 0
 
-    results = list(molecule.run_all(_jobs(tmp_path, "a", "b", "c", "d"), run))
-    assert {result.job.scenario for result in results} == {"a", "b", "c", "d"}
-    assert most == 2
+    names = list("abcdef")
+    results = list(molecule.run_all(_jobs(tmp_path, *names), run, at_once))
+    assert {result.job.scenario for result in results} == set(names)
+    assert most == at_once
 
 
 def test_two_systems_do_not_share_files(tmp_path: Path) -> None:

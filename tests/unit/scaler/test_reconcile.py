@@ -177,6 +177,14 @@ def test_taking_down_is_called_off_for_an_agent_that_is_wanted_again() -> None:
     assert planned(1, look, busy={"agent-2": "scale_down"}).cancels == ()
 
 
+def test_what_a_failed_start_has_left_is_taken_down_to_its_end() -> None:
+    look = seen(agent(1), agent(2, None))
+    going = {"agent-2": "scale_down"}
+    failed = {"agent-2": Trouble(failures=1, undo=True)}
+    assert planned(2, look, busy=going).cancels == ("agent-2",)
+    assert planned(2, look, busy=going, troubles=failed).cancels == ()
+
+
 def test_no_agent_goes_while_one_that_is_to_stay_looks_silent() -> None:
     look = seen(agent(1, ready=False, cpu_percent=None), agent(2))
     result = planned(1, look, {"agent-1": Strikes(silent=1, unready=1)})
