@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from clusterops.monitoring import dashboards
+
 SERVICES = ("prometheus", "prometheus-postgres-exporter", "prometheus-redis-exporter")
 API = "http://127.0.0.1:9090/api/v1"
 FOLDER = "/tmp/www"
@@ -88,6 +90,12 @@ def test_the_databases_tell_how_they_are(host: Host) -> None:
     assert _query(host, "absent(go_goroutines)")
     assert _query(host, 'count({job="redis"}) < 20 > 5')
     assert _query(host, 'count({job="postgres"}) < 60 > 5')
+
+
+def test_databases_tell_what_dashboards_and_rules_ask_for(host: Host) -> None:
+    asked = [name for name in sorted(dashboards.asked()) if name.startswith(("pg_", "redis_"))]
+    assert {"pg_up", "redis_up", "pg_database_size_bytes"} <= set(asked)
+    assert [name for name in asked if not _query(host, name)] == []
 
 
 def test_whoever_watches_the_databases_sees_statistics_alone(host: Host) -> None:

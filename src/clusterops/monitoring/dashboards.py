@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from clusterops.monitoring.expressions import metric, rules, selectors
+
 COLUMNS, WIDTH, HEIGHT = 3, 8, 8
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -229,6 +231,12 @@ def expressions() -> Iterator[tuple[str, str]]:
         for panel in dashboard.panels:
             for expression, _ in panel.lines:
                 yield f"{dashboard.title} / {panel.title}", expression
+
+
+def asked() -> set[str]:
+    """Names of all metrics that dashboards and rules ask for."""
+    texts = [rule["expr"] for rule in rules()] + [text for _, text in expressions()]
+    return {metric(selector) for text in texts for selector in selectors(text)}
 
 
 def _document(dashboard: Dashboard) -> dict[str, Any]:

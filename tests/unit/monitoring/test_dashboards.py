@@ -24,12 +24,6 @@ GIVEN = {
 }  # fmt: skip
 
 
-def asked() -> set[str]:
-    """Names of all metrics in rules and dashboards."""
-    texts = [rule["expr"] for rule in RULES] + [text for _, text in dashboards.expressions()]
-    return {expressions.metric(each) for text in texts for each in expressions.selectors(text)}
-
-
 @pytest.mark.parametrize("name", dashboards.files())
 def test_the_committed_dashboards_are_current(name: str) -> None:
     assert (ROOT / FOLDER / name).read_text() == dashboards.files()[name]
@@ -66,8 +60,9 @@ def test_every_metric_that_is_asked_for_is_told_by_somebody() -> None:
     for name, kind in own.items():
         parts = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
         told |= {name + part for part in parts}
-    foreign = {name for name in asked() if name.partition("_")[0] in FOREIGN}
-    assert asked() - foreign - told == set()
+    asked = dashboards.asked()
+    foreign = {name for name in asked if name.partition("_")[0] in FOREIGN}
+    assert asked - foreign - told == set()
     for name in foreign:
         kept = "|".join(KEPT[FOREIGN[name.partition("_")[0]]])
         assert re.fullmatch(kept, name), f"{name} is asked for and thrown away"
