@@ -90,8 +90,12 @@ class ScalerMachine(RuleBasedStateMachine):
         high=st.integers(3, 4),
         warm=st.integers(0, 2),
         out_s=st.sampled_from([0.0, 20.0]),
+        stages_a_tick=st.sampled_from([8, 1]),
     )
-    def begin(self, states: list[str], low: int, high: int, warm: int, out_s: float) -> None:
+    def begin(
+        self, states: list[str], low: int, high: int, warm: int, out_s: float, stages_a_tick: int
+    ) -> None:
+        self.stages_a_tick = stages_a_tick  # one on a machine with a lot to do
         for machine, state in zip(self.world.machines.values(), states, strict=True):
             if state in ("running", "serving"):
                 machine.run_now(state == "serving")
@@ -406,7 +410,7 @@ class ScalerMachine(RuleBasedStateMachine):
         self.what_was_asked_for_is_remembered()
 
     def _calm_tick(self) -> None:
-        self.world.let_playbooks_go_on(8)
+        self.world.let_playbooks_go_on(self.stages_a_tick)
         self._tick(_TICK_S)
         note(f"{self.world.now:.0f}: {self._picture()} {self.controller.plan}")
 
