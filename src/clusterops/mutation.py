@@ -24,6 +24,7 @@ MUTATED = (
     "src/clusterops/scaler/guards.py",
     "src/clusterops/scaler/policies/combined.py",
     "src/clusterops/scaler/policies/loads.py",
+    "src/clusterops/scaler/policies/scheduled.py",
     "src/clusterops/scaler/policies/step.py",
     "src/clusterops/scaler/policies/target_tracking.py",
     "src/clusterops/scaler/policies/threshold.py",
@@ -57,6 +58,13 @@ COPIED = (
 )
 _COLLECTION = "ansible_collections.clusterops.playground.plugins.module_utils"
 """The same files under another name; one name is enough to change them."""
+_PYTEST = (  # without what pytest does more than run tests: it takes longer than most of these
+    "--import-mode=importlib",
+    "--disable-plugin-autoload",
+    *("-p", "no:cacheprovider"),
+    *("-p", "no:threadexception"),
+    *("-p", "no:unraisableexception"),
+)
 _SETTINGS = """\
 [tool.mutmut]
 source_paths = ["src"]
@@ -64,11 +72,9 @@ only_mutate = {mutated}
 do_not_mutate_patterns = {texts}
 also_copy = ["conftest.py"]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["--import-mode=importlib", "-p", "no:cacheprovider"]
+pytest_add_cli_args = {arguments}
 
 [tool.pytest.ini_options]
-asyncio_mode = "auto"
-asyncio_default_fixture_loop_scope = "function"
 pythonpath = ["."]
 """
 _CONFTEST = '''\
@@ -120,7 +126,10 @@ def prepare(root: Path, folder: Path) -> None:
         if _COLLECTION in text:
             path.write_text(text.replace(_COLLECTION, "clusterops.virtualbox"), encoding="utf-8")
     settings = _SETTINGS.format(
-        mutated=json.dumps(MUTATED), tests=json.dumps(TESTS), texts=json.dumps(TEXTS)
+        mutated=json.dumps(MUTATED),
+        tests=json.dumps(TESTS),
+        texts=json.dumps(TEXTS),
+        arguments=json.dumps(_PYTEST),
     )
     (folder / "pyproject.toml").write_text(settings, encoding="utf-8")
     (folder / "conftest.py").write_text(_CONFTEST, encoding="utf-8")

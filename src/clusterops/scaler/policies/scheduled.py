@@ -37,7 +37,7 @@ class Schedule:
 
     def around(self, now: float) -> tuple[float, float]:
         """When it last began and when it begins next, as Unix seconds."""
-        starts = _starts(self.cron, self.time_zone, int(now // _HOUR_S))
+        starts = _starts(self.cron, self.time_zone, int(now) // _HOUR_S)
         place = bisect_right(starts, now)
         return starts[place - 1], starts[place]
 
@@ -90,8 +90,8 @@ class ScheduledPolicy:
             reason = f"no schedule is active; '{schedule.cron}' begins {schedule.local(at)}"
             return Recommendation("none", reason, silent=True)
 
-        # The place in the list decides between those that began together.
-        active.sort(key=lambda entry: entry[:2])
+        # The place in the list decides between those that began together; no two have the same.
+        active.sort()
         deciding = {
             key: (schedule, began + schedule.duration_s)
             for began, _, schedule in active
@@ -178,7 +178,7 @@ def _checked_cron(where: str, value: Any) -> str:
         raise ValueError(f"{wrong} (without R and H)")
     try:
         # A date that never comes (30 February) shows only when it is looked for.
-        croniter(value, datetime(2024, 1, 1, tzinfo=UTC)).get_next(float)
+        croniter(value).get_next()
     except ValueError as error:
         raise ValueError(f"{wrong} ({error})") from error
     return " ".join(value.split())

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from croniter import croniter
@@ -60,6 +60,14 @@ def test_active_from_the_match_for_its_duration(when: str, active: bool) -> None
 def test_desired_is_a_wish_in_both_directions(desired: int, direction: str, target: int) -> None:
     wish = wish_of("2026-01-05T12:00:00+01:00", OFFICE, desired=desired)
     assert (wish.direction, wish.target(desired), wish.silent) == (direction, target, False)
+    assert (wish.low, wish.high) == (3, 8)
+    assert wish.reason == "schedule '0 8 * * 1-5' until 2026-01-05 18:00 CET: 4 agents"
+
+
+def test_an_empty_cluster_may_be_wished_for() -> None:
+    nothing = {"cron": "0 8 * * *", "duration_s": 3600, "max": 0, "desired": 0}
+    wish = wish_of("2026-01-05T08:00:00+00:00", nothing)
+    assert (wish.direction, wish.wanted, wish.low, wish.high) == ("down", 0, None, 0)
 
 
 def test_bounds_alone_are_no_opinion() -> None:
@@ -180,6 +188,11 @@ def test_a_schedule_that_overlaps_its_own_next_start_never_ends() -> None:
         ),
         (
             "2026-01-05T12:00:00+00:00",
+            {"desired": None, "max": None, "min": 0, "time_zone": None},
+            "schedule '0 8 * * 1-5' until 2026-01-05 18:00 UTC: at least 0 agents",
+        ),
+        (
+            "2026-01-05T12:00:00+00:00",
             {"desired": None, "min": None, "time_zone": None},
             "schedule '0 8 * * 1-5' until 2026-01-05 18:00 UTC: at most 8 agents",
         ),
@@ -195,6 +208,22 @@ def test_says_which_schedule_counts_or_comes_next(
 def test_the_next_of_several_is_the_one_that_begins_first() -> None:
     wish = wish_of("2026-01-05T12:00:00+00:00", BATCH, NIGHT, OFFICE | {"duration_s": 60})
     assert wish.reason == "no schedule is active; '0 20 * * *' begins 2026-01-05 20:00 UTC"
+
+
+@pytest.mark.parametrize(("duration_s", "active"), [(60, False), (604_800, True)])
+def test_a_schedule_lasts_from_a_minute_to_a_week(duration_s: int, active: bool) -> None:
+    weekly = {"cron": "0 8 * * 1", "duration_s": duration_s, "min": 3}
+    assert wish_of("2026-01-12T07:59:59+00:00", weekly).low == (3 if active else None)
+
+
+def test_utc_needs_no_time_zone_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> ZoneInfo:
+        raise ZoneInfoNotFoundError(f"No time zone found with key {name}")
+
+    monkeypatch.setattr(scheduled, "ZoneInfo", nothing)
+    with pytest.raises(ValueError, match="'Europe/Berlin'; allowed is a name"):
+        wish_of("2026-01-05T23:30:00+00:00", OFFICE)
+    assert wish_of("2026-01-05T23:30:00+00:00", DAY).wanted == 5
 
 
 FIVE = "allowed are five fields: minute hour day month weekday"
@@ -255,6 +284,10 @@ def test_a_schedule_that_cannot_be_is_refused(changes: dict[str, Any], message: 
             [{"cron": "0 8 * * *", "duration_s": 60}],
             "schedules[0]: found none of min, max and desired; allowed is at least one",
         ),
+        (
+            [{"cron": "0 8 * * *", "duration_s": 60, "min": 3, "desired": 2}],
+            "schedules[0].desired: found 2; allowed is 3 (min) or more",
+        ),
     ],
 )
 def test_schedules_that_cannot_be_are_refused(schedules: Any, message: str) -> None:
@@ -279,6 +312,6 @@ def test_a_tick_seldom_asks_the_cron_library(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(scheduled, "croniter", counted)
     scheduled._starts.cache_clear()
     start = datetime.fromisoformat("2031-05-05T00:00:00+00:00").timestamp()
-    for tick in range(8640):
-        policy.recommend(Situation(seen(), 2, start + 10 * tick, frozenset()))
+    for minute in range(60 * 24):
+        policy.recommend(Situation(seen(), 2, start + 60 * minute, frozenset()))
     assert 0 < len(asked) <= 2 * 2 * 24  # back and forth, once an hour for each schedule
