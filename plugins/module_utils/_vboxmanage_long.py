@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ._vboxmanage import parse_snapshot_tree, without_warning
 from ._vboxmanage_errors import MalformedOutput
@@ -89,9 +90,8 @@ def parse_long(stdout: str, refs: tuple[VmRef, ...]) -> LongList:
             vm, clear = _vm(record, uuid)
         except MalformedOutput:
             vm, clear = inaccessible(uuid), False
-        if vm.accessible and names.get(uuid) != vm.name:
-            clear = False
-        if uuid in found or uuid not in names or not clear:
+        same = not vm.accessible or names.get(uuid) == vm.name
+        if uuid in found or uuid not in names or not (clear and same):
             # If it is imitated, then by a text of the machine before it, which it cut short.
             doubtful.update(dict.fromkeys([uuid, before or uuid]))
         found[uuid] = vm
@@ -106,10 +106,9 @@ def parse_long(stdout: str, refs: tuple[VmRef, ...]) -> LongList:
 def _records(text: str) -> list[str]:
     """Pieces from one machine's name to the next; a piece without UUID belongs to a text."""
     starts = [match.start() for match in _START.finditer(text)]
-    ends = [*starts[1:], len(text)][: len(starts)]
-    pieces = [text[a:b] for a, b in zip(starts, ends, strict=True)]
     records: list[str] = []
-    for piece in pieces:
+    for start, end in pairwise([*starts, len(text)]):
+        piece = text[start:end]
         if records and not _OWN_UUID.search(piece):
             records[-1] += piece
         else:
@@ -141,11 +140,9 @@ def _vm(record: str, uuid: str) -> tuple[Vm, bool]:
         name=name.group(1),
         state=state_from(state.group(1) if state else fields["State"]),
         groups=tuple(group for group in fields["Groups"].split(",") if group),
-        cpus=number_from(fields["Number of CPUs"], "the CPUs"),
-        cpu_cap_percent=number_from(
-            fields.get("CPU exec cap", "100").removesuffix("%"), "the CPU cap"
-        ),
-        memory_mb=number_from(fields["Memory size"].removesuffix("MB").strip(), "the memory"),
+        cpus=number_from(fields["Number of CPUs"]),
+        cpu_cap_percent=number_from(fields.get("CPU exec cap", "100").removesuffix("%")),
+        memory_mb=number_from(fields["Memory size"].removesuffix("MB").strip()),
         os_type=fields.get("Guest OS", ""),
         # One line break separates it from what follows.
         description=description,
@@ -153,14 +150,15 @@ def _vm(record: str, uuid: str) -> tuple[Vm, bool]:
         state_since=moment_from(state.group(2)) if state else "",
         nics=_nics(head),
         forwards=_forwards(head),
-        snapshots=parse_snapshot_tree(tree + "\n") if tree else (),
+        snapshots=parse_snapshot_tree(tree + "\n"),
     )
     return vm, _is_clear(record, head, name.end(), len(vm.forwards))
 
 
 def _cut_last(text: str, marker: str) -> tuple[str, str]:
+    """The text before the last such line, and what follows; a line that ends it is text too."""
     before, found, after = text.rpartition(marker)
-    return (before, after) if found else (text, "")
+    return (before, after) if found and after else (text, "")
 
 
 def _is_clear(record: str, head: str, after_name: int, rules: int) -> bool:
@@ -198,9 +196,9 @@ def _forwards(head: str) -> tuple[NatForward, ...]:
             name=name,
             protocol=protocol.lower(),
             host_ip=host_ip,
-            host_port=number_from(host_port, "a host port"),
+            host_port=number_from(host_port),
             guest_ip=guest_ip,
-            guest_port=number_from(guest_port, "a guest port"),
+            guest_port=number_from(guest_port),
             nic=int(nic),
         )
         for nic, name, protocol, host_ip, host_port, guest_ip, guest_port in _RULE.findall(head)

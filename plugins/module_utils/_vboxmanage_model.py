@@ -234,7 +234,7 @@ def moment_from(text: str) -> str:
     return f"{match.group(1)}Z"
 
 
-def number_from(text: str, what: str) -> int:
+def number_from(text: str, what: str = "a number") -> int:
     """A count from VBoxManage's output. Raises MalformedOutput."""
     # Bounded: more digits than this are no count, and int() refuses thousands of them.
     if not re.fullmatch(r"[0-9]{1,12}", text):
