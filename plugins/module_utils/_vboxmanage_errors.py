@@ -253,10 +253,10 @@ def classify(
     ``driver_present`` tells apart a missing kernel driver from another failure to start, which
     VirtualBox reports with the same words; unknown (None) counts as missing.
     """
-    if code == 0:
-        return None
     if code < 0 or code in _CRASHES:
         return Crashed(f"VBoxManage crashed (exit code {code})")
+    if code == 0:
+        return None
     parts = _PREFIX.split(stderr)[1:]
     # A message may span lines: it ends where the next prefix or the usage starts.
     messages = [part.split("\nUsage - ")[0].strip() for part in parts]

@@ -28,6 +28,7 @@ MUTATED = (
     "src/clusterops/scaler/policies/step.py",
     "src/clusterops/scaler/policies/target_tracking.py",
     "src/clusterops/scaler/policies/threshold.py",
+    "src/clusterops/virtualbox/_vboxmanage_errors.py",
     "src/clusterops/virtualbox/_vboxmanage_long.py",
     "src/clusterops/virtualbox/_vboxmanage_pairs.py",
 )
@@ -44,10 +45,12 @@ TESTS = (  # none that draws hundreds of examples: each takes as long as all oth
     "tests/unit/scaler/test_bounds.py",
     "tests/unit/scaler/test_decide.py",
     "tests/unit/scaler/test_guards.py",
+    "tests/unit/plugins/module_utils/test_vboxmanage_errors.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_long.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_odd.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_pairs.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_samples.py",
+    "tests/unit/plugins/module_utils/test_vboxmanage_silent.py",
 )
 TEXTS = (r"^\s*raise \w+\(", r"^\s*f?\"")
 """Lines that are the words of an error, or a part of a longer text, are left as they are."""
