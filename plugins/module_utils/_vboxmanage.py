@@ -44,10 +44,13 @@ _PROPERTY = re.compile(
 _CREATED = re.compile(rf"^(?:UUID:|Snapshot taken\. UUID:) ({UUID})$", re.MULTILINE)
 _SNAPSHOT_KEY = re.compile(r"Snapshot(Name|UUID|Description)((?:-[0-9]{1,9})*)")
 _SNAPSHOT_LINE = re.compile(rf"^( +)Name: (.*?) \(UUID: ({UUID})\)( \*)?$", re.DOTALL | re.M)
+# On the same line, or on lines of its own.
+_SNAPSHOT_TEXT = re.compile(r"\n *Description:[ \n](.*?)\n?\Z", re.DOTALL)
 _FORWARD_KEY = re.compile(r"Forwarding\([0-9]+\)")
 _NIC_KEY = re.compile(r"nic([0-9]{1,3})")
 # Where each kind of adapter says what it is attached to.
 _NETWORK_KEYS = {
+    "nat": "natnet",
     "bridged": "bridgeadapter",
     "intnet": "intnet",
     "hostonly": "hostonlyadapter",
@@ -151,9 +154,8 @@ def parse_media(stdout: str) -> tuple[Medium, ...]:
     matches = list(_MEDIUM.finditer(text))
     if text.strip() and not (matches and not text[: matches[0].start()].strip()):
         raise MalformedOutput(f"VBoxManage reports the disks {text[:60]!r}")
-    ends = [*(match.start() for match in matches[1:]), len(text)][: len(matches)]
     media = []
-    for match, end in zip(matches, ends, strict=True):
+    for match, end in _with_ends(matches, text):
         # Snapshots that use it are listed in the same form: of them no machine has the UUID.
         users = _USERS.search(text, match.end(), end)
         uuids = _USER.findall(users.group()) if users else []
@@ -182,20 +184,19 @@ def parse_snapshot_tree(text: str) -> tuple[Snapshot, ...]:
     if text.strip() and not _SNAPSHOT_LINE.match(text):
         raise MalformedOutput(f"VBoxManage reports the snapshots {text[:120]!r}")
     matches = list(_SNAPSHOT_LINE.finditer(text))
-    ends = [*(match.start() for match in matches[1:]), len(text)][: len(matches)]
     parents: list[tuple[int, str]] = []
     snapshots = []
-    for match, end in zip(matches, ends, strict=True):
+    for match, end in _with_ends(matches, text):
         depth = len(match.group(1))
         while parents and parents[-1][0] >= depth:
             parents.pop()
-        rest = text[match.end() + 1 : end].removesuffix("\n").lstrip(" ")
+        described = _SNAPSHOT_TEXT.match(text, match.end(), end)
         uuid = match.group(3).lower()
         snapshots.append(
             Snapshot(
                 uuid=uuid,
                 name=match.group(2),
-                description=rest.removeprefix("Description:").removeprefix("\n").removeprefix(" "),
+                description=described.group(1) if described else "",
                 parent=parents[-1][1] if parents else None,
                 current=match.group(4) is not None,
             )
@@ -263,16 +264,18 @@ def select(vms: tuple[VmRef, ...], name_or_uuid: str) -> VmRef:
 def _all_of(pattern: re.Pattern[str], text: str, what: str) -> Iterator[re.Match[str]]:
     """Matches that follow each other without a gap up to the end."""
     position = 0
-    while position < len(text):
+    while rest := text[position:].strip():
         match = pattern.match(text, position)
         if match is None:
-            if not text[position:].strip():
-                return
-            raise MalformedOutput(
-                f"VBoxManage's output for {what} breaks off at {text[position:][:60]!r}"
-            )
+            raise MalformedOutput(f"VBoxManage's output for {what} breaks off at {rest[:60]!r}")
         yield match
         position = match.end()
+
+
+def _with_ends(matches: list[re.Match[str]], text: str) -> Iterator[tuple[re.Match[str], int]]:
+    """Each match, and where the next one begins or the text ends."""
+    ends = iter([*(match.start() for match in matches[1:]), len(text)])
+    return ((match, next(ends)) for match in matches)
 
 
 def _nics_of(first: dict[str, str]) -> tuple[Nic, ...]:
@@ -284,9 +287,9 @@ def _nics_of(first: dict[str, str]) -> tuple[Nic, ...]:
         number = match.group(1)
         # "Generic" is the only one with a capital.
         attachment = attachment.lower().replace("cloudnetwork", "cloud")
-        network = first.get(_NETWORK_KEYS.get(attachment, "") + number, "")
-        if attachment == "nat" and first.get(f"natnet{number}", "nat") != "nat":
-            network = first[f"natnet{number}"]
+        network = first.get(f"{_NETWORK_KEYS.get(attachment)}{number}", "")
+        if attachment == "nat" and network == "nat":
+            network = ""  # not a name: the network that VirtualBox gives to each adapter
         nics.append(
             Nic(
                 number=int(number),

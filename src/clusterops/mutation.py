@@ -28,11 +28,12 @@ MUTATED = (
     "src/clusterops/scaler/policies/step.py",
     "src/clusterops/scaler/policies/target_tracking.py",
     "src/clusterops/scaler/policies/threshold.py",
+    "src/clusterops/virtualbox/_vboxmanage.py",
     "src/clusterops/virtualbox/_vboxmanage_errors.py",
     "src/clusterops/virtualbox/_vboxmanage_long.py",
     "src/clusterops/virtualbox/_vboxmanage_pairs.py",
 )
-"""The scaler's policies and guards, and what finds keys and values in what VBoxManage prints."""
+"""The scaler's policies and guards, and the parser of what VBoxManage prints."""
 TESTS = (  # none that draws hundreds of examples: each takes as long as all others together
     "tests/unit/scaler/policies/test_combined.py",
     "tests/unit/scaler/policies/test_conformance.py",
@@ -49,6 +50,7 @@ TESTS = (  # none that draws hundreds of examples: each takes as long as all oth
     "tests/unit/plugins/module_utils/test_vboxmanage_long.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_odd.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_pairs.py",
+    "tests/unit/plugins/module_utils/test_vboxmanage_parts.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_samples.py",
     "tests/unit/plugins/module_utils/test_vboxmanage_silent.py",
 )
