@@ -264,12 +264,11 @@ def select(vms: tuple[VmRef, ...], name_or_uuid: str) -> VmRef:
 def _all_of(pattern: re.Pattern[str], text: str, what: str) -> Iterator[re.Match[str]]:
     """Matches that follow each other without a gap up to the end."""
     position = 0
-    while rest := text[position:].strip():
-        match = pattern.match(text, position)
-        if match is None:
-            raise MalformedOutput(f"VBoxManage's output for {what} breaks off at {rest[:60]!r}")
+    while match := pattern.match(text, position):
         yield match
         position = match.end()
+    if rest := text[position:].strip():
+        raise MalformedOutput(f"VBoxManage's output for {what} breaks off at {rest[:60]!r}")
 
 
 def _with_ends(matches: list[re.Match[str]], text: str) -> Iterator[tuple[re.Match[str], int]]:

@@ -22,6 +22,7 @@ _KEYS = ("cron", "time_zone", "duration_s", "min", "max", "desired")
 _COUNTS = ("min", "max", "desired")
 _SHORTEST_S, _LONGEST_S = 60, 604_800
 _HOUR_S = 3600
+_ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 # croniter also knows R (random) and H (hashed); those times would differ from run to run.
 _ARBITRARY = re.compile(r"(?<![A-Za-z])[RHrh](?![A-Za-z])")
 
@@ -178,7 +179,7 @@ def _checked_cron(where: str, value: Any) -> str:
         raise ValueError(f"{wrong} (without R and H)")
     try:
         # A date that never comes (30 February) shows only when it is looked for.
-        croniter(value).get_next()
+        croniter(value, _ANY_DAY).get_next(float)
     except ValueError as error:
         raise ValueError(f"{wrong} ({error})") from error
     return " ".join(value.split())
