@@ -54,6 +54,7 @@ class DriverConformance:
     """Tests of one driver. ``make_driver`` gives new drivers that see the same machines."""
 
     base_port = 23400
+    """The machines' ports lie up to 60 above it. Two classes that run side by side need two."""
 
     @pytest.fixture
     def make_driver(self) -> MakeDriver:
@@ -171,6 +172,8 @@ class DriverConformance:
 class FaultConformance:
     """Tests of a driver that can do faults, too; beside :class:`DriverConformance`."""
 
+    base_port: int
+
     def test_faults(self, driver: Driver, make_driver: MakeDriver) -> None:
         assert isinstance(driver, FaultDriver)
 
@@ -179,7 +182,7 @@ class FaultConformance:
             assert server is not None
             return server.state
 
-        driver.create(agent(1, DriverConformance.base_port))
+        driver.create(agent(1, self.base_port))
         for act in (driver.freeze, driver.thaw):
             with pytest.raises(NotPossible, match="is stopped"):
                 act("agent-1")

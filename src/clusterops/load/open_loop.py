@@ -34,7 +34,7 @@ from clusterops.load.mix import Mix, Request
 from clusterops.load.open_options import OpenOptions
 from clusterops.load.open_recorder import OpenRecorder
 from clusterops.load.profiles import Profile, arrivals
-from clusterops.load.program import exit_code_of, say
+from clusterops.load.program import LAST_S, exit_code_of, say
 from clusterops.load.recorder import describe, describe_answer
 from clusterops.load.sessions import NoRetryPool, take_every_status
 
@@ -170,14 +170,17 @@ def run(options: OpenOptions) -> None:
     def row() -> None:
         nonlocal last
         now = time.perf_counter()
-        wanted = profile.at((last + now) / 2 - began)
+        # After its end the profile asks for nothing, but answers to it may still come.
+        end = min(now, began + profile.duration_s)
+        wanted = profile.at((last + end) / 2 - began)
         say(recorder.row(now - began, now_text(), now - last, wanted, generator.outstanding))
         last = now
 
     try:
         while not sending.ready():
-            sending.join(max(last + 1 - time.perf_counter(), 0))
-            if time.perf_counter() - last >= 0.99:
+            sending.join(max(last + 1 - time.perf_counter(), 0.05))
+            now = time.perf_counter()
+            if now - last >= 0.99 and began + profile.duration_s - now > LAST_S:
                 row()
         sending.get()
         # Requests under way get their answer, or are counted as timed out.
@@ -188,8 +191,7 @@ def run(options: OpenOptions) -> None:
         generator.stop.set()
         sending.join(1)
     recorder.cut_unfinished()
-    if time.perf_counter() - last >= 0.1:
-        row()
+    row()
     seconds = time.perf_counter() - began
     cpu = min((_cpu_s() - spent) / seconds * 100, 100)
     say({"type": "summary", **recorder.totals(duration_s=seconds, generator_cpu=cpu)})

@@ -11,6 +11,10 @@ from typing import Any
 
 from clusterops.errors import ClusterOpsError
 
+LAST_S = 0.5
+"""A second's line that would come so shortly before a run's end waits for it: the last line has the
+answers that were under way then, so that all lines together have all requests."""
+
 
 def say(line: dict[str, Any]) -> None:
     """One line of JSON, at once."""

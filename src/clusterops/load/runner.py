@@ -27,7 +27,7 @@ from locust.exception import StopUser
 
 from clusterops.load.mix import Mix
 from clusterops.load.options import LoadOptions
-from clusterops.load.program import exit_code_of, say
+from clusterops.load.program import LAST_S, exit_code_of, say
 from clusterops.load.recorder import Recorder, describe, describe_answer
 from clusterops.load.sessions import NoRetryPool, take_every_status
 
@@ -109,16 +109,22 @@ def run(options: LoadOptions) -> None:
         gevent.signal_handler(number, stop.set)
 
     began = last = time.monotonic()
+    end = began + options.duration_s
+
+    def tell(users: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        say(recorder.second(now - began, users, now - last))
+        last = now
+
     runner.start(options.users, spawn_rate=options.users / max(options.ramp_s, 1.0))
+    users = 0
     try:
-        while not stop.is_set():
-            left = began + options.duration_s - time.monotonic()
-            if left <= 0:
-                break
+        while not stop.is_set() and (left := end - time.monotonic()) > 0:
             stop.wait(min(1.0, left))
-            now = time.monotonic()
-            say(recorder.second(now - began, runner.user_count, now - last))
-            last = now
+            users = runner.user_count
+            if not stop.is_set() and end - time.monotonic() > LAST_S:
+                tell(users)
     finally:
         # Requests under way get their answer, or are counted as timed out. Locust's own
         # graceful stop may cut a request that a user begins in the same instant.
@@ -127,8 +133,9 @@ def run(options: LoadOptions) -> None:
             while recorder.started > recorder.requests:
                 gevent.sleep(0.005)
         runner.stop()
-    ended = time.monotonic()
     recorder.cut_unfinished()
+    tell(users)
+    ended = time.monotonic()
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = (used.ru_utime + used.ru_stime) / max(ended - began, 0.001) * 100
     say(

@@ -110,6 +110,7 @@ def test_every_request_is_counted_and_connections_stay_open(server: Server) -> N
     assert server.connections == 8
     assert 2 <= len(seconds) <= 4
     assert seconds[-1]["users"] == 8
+    assert seconds[-1]["requests"] == summary["requests"]
     assert 3.0 <= summary["duration_s"] < 4.5
     assert summary["latency_ms"]["p50"] <= summary["latency_ms"]["max"]
     assert {method for method, _ in server.requests} == {"GET", "POST"}

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.integration
 
 NAME = "conformance"
 GROUP = f"/clusterops/{NAME}"
-BASE = DriverConformance.base_port
+BASE = 23600
 CLUSTER = Cluster.of(ClusterConfig(cluster_name=NAME))
 
 
@@ -60,6 +60,8 @@ def clean(manage: VBoxManage, virtualbox: VirtualBoxHost) -> Iterator[None]:
 
 
 class TestVirtualBoxDriver(DriverConformance, FaultConformance):
+    base_port = BASE
+
     @pytest.fixture
     def make_driver(self, manage: VBoxManage, clean: None) -> MakeDriver:
         return lambda: VirtualBoxDriver(CLUSTER, connect=lambda: manage)
