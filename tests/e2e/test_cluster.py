@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -150,13 +152,21 @@ def test_load_scales_up_and_down_and_no_request_fails(cluster: Cluster) -> None:
     pictures = cluster.folder / "pictures"
     look(cluster.dashboard, pictures, "calm")
     with SteadyClient(cluster.url) as steady:
-        load = cluster.start("load", "--duration", "100", "--users", "50", "--json")
-        wait_for("a second agent in service", lambda: len(cluster.in_service()) >= 2, 95)
-        shown = look(cluster.dashboard, pictures, "under-load", pictures=True)
-        assert int(shown["serving"]) >= 2
-        output, errors = load.communicate(timeout=150)
-        assert load.returncode == 0, errors
-        during = cluster.requests_per_agent()
+        load = cluster.start("load", "--duration", "300", "--users", "50", "--json")
+        try:
+            wait_for("a second agent in service", lambda: len(cluster.in_service()) >= 2, 240)
+            shown = look(cluster.dashboard, pictures, "under-load", pictures=True)
+            assert int(shown["serving"]) >= 2
+            served = before.get("agent-2", 0)
+            wait_for(
+                "requests on agent-2",
+                lambda: cluster.requests_per_agent().get("agent-2", 0) > served + 100,
+                60,
+            )
+        finally:
+            os.killpg(load.pid, signal.SIGINT)
+            output, errors = load.communicate(timeout=60)
+        assert load.returncode == 130, errors
         wait_for("down to the minimum", lambda: cluster.in_service() == ["agent-1"], 240)
         wait_for("the others are off", lambda: _running_agents(cluster) == ["agent-1"], 60)
     assert look(cluster.dashboard, pictures, "afterwards")["serving"] == "1"
@@ -164,10 +174,9 @@ def test_load_scales_up_and_down_and_no_request_fails(cluster: Cluster) -> None:
     summary = json.loads(output)
     print(json.dumps(summary, indent=2))
     assert summary["failures"] == 0, summary["errors"]
-    assert summary["requests"] > 5_000
+    assert summary["requests"] > 1_000
     assert steady.failures == {}, steady.failures
     assert steady.requests > 500
-    assert during.get("agent-2", 0) > 100, f"{before} -> {during}"
     reason = cluster.status()["scaler"]["last_decision"]["reason"]
     assert reason
 
