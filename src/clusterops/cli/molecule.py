@@ -130,7 +130,7 @@ def report(
     jobs: Sequence[Job],
     run: Callable[[Job], int],
     say: Callable[[str], None],
-    at_once: int = 2,
+    at_once: int,
 ) -> int:
     """Run the jobs with a line for each result and the end of the log of what failed."""
     failed = 0

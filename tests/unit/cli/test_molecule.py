@@ -76,7 +76,7 @@ def test_each_result_has_a_line_and_one_failure_fails_all(tmp_path: Path) -> Non
         "it began\nthe port is taken\nAn error occurred during the test sequence\n"
     )
     said: list[str] = []
-    code = molecule.report(jobs, lambda job: int(job.scenario == "registry"), said.append)
+    code = molecule.report(jobs, lambda job: int(job.scenario == "registry"), said.append, 2)
     assert code == 1
     text = "\n".join(said)
     assert "passed  base" in text and "FAILED  registry" in text and "[2/2]" in text
@@ -85,7 +85,7 @@ def test_each_result_has_a_line_and_one_failure_fails_all(tmp_path: Path) -> Non
 
 def test_all_passed(tmp_path: Path) -> None:
     said: list[str] = []
-    assert molecule.report(_jobs(tmp_path, "base"), lambda job: 0, said.append) == 0
+    assert molecule.report(_jobs(tmp_path, "base"), lambda job: 0, said.append, 2) == 0
     assert said == [said[0]] and said[0].startswith("[1/1]    passed  base")
 
 
