@@ -111,7 +111,8 @@ class Cluster:
     def run(
         self, *arguments: str, timeout: float = 900, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a ./playground command to its end."""
+        """Run a ./playground command to its end; how long it took is shown where a test fails."""
+        began = time.monotonic()
         result = subprocess.run(
             [str(ROOT / "playground"), *arguments],
             env=self.environment,
@@ -120,6 +121,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             timeout=timeout,
         )
+        print(f"./playground {' '.join(arguments)}: {time.monotonic() - began:.0f} s")
         if check:
             assert result.returncode == 0, (
                 f"./playground {' '.join(arguments)} ended with {result.returncode}\n"
@@ -132,7 +134,17 @@ class Cluster:
         return status
 
     def in_service(self) -> list[str]:
-        return sorted(node["name"] for node in self.status()["nodes"] if node["in_service"])
+        """The agents in service, as the scaler says; nobody while it says nothing.
+
+        `status` says the same, and starts a program each time that a test asks.
+        """
+        try:
+            code, status, _ = request("GET", f"{self.dashboard}/api/v1/status")
+        except OSError:
+            return []
+        if code != 200:
+            return []
+        return sorted(agent["name"] for agent in status["agents"] if agent["in_service"])
 
     def on(self, node: str, command: str) -> str:
         """What a command on a node prints."""

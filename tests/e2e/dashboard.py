@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dashboard of a real cluster, compared with what the APIs say at the same moment."""
+"""The dashboard of a real cluster: compared with what the APIs say, and its buttons pressed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from docs.images.make import CHROMIUM, PICTURES, Picture, take, visit
-from tests.e2e.cluster import request
+from tests.e2e.cluster import Cluster, request
+
+SHORT_MS, ROLL_OUT_MS = 20_000, 240_000
 
 #: What the page says of an agent that the API has in a pool state.
 WORDS = {"in_service": {"in service", "unhealthy"}, "draining": {"draining"}}
@@ -75,3 +79,41 @@ def _differences(shown: dict[str, Any], status: dict[str, Any]) -> list[str]:
         if words and agent["name"] not in acting and word not in words:
             found.append(f"{agent['name']}: {word!r}, {agent['pool']}")
     return found
+
+
+@contextmanager
+def unlocked(cluster: Cluster) -> Iterator[Page]:
+    """The dashboard with the cluster's token; there is a picture of how it was left."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        page = visit(browser, cluster.dashboard, Picture("controls", scale=1, still=True))
+        page.fill("#control-token", cluster.token)
+        page.click("#unlock button")
+        try:
+            yield page
+        finally:
+            folder: Path = cluster.folder / "pictures"
+            folder.mkdir(exist_ok=True)
+            page.screenshot(path=folder / "controls.png", full_page=True)
+            browser.close()
+
+
+def deploy(page: Page, path: str) -> None:
+    """Deploy an application of this repository, and wait until it is the one that is shown."""
+    page.fill("#deploy-what", path)
+    page.click("#deploy-go")
+    _follow(page, f"Deploying {path}", path.rpartition("/")[2])
+
+
+def roll_back(page: Page, name: str) -> None:
+    """Roll back, and wait until the application of this name is the one that is shown."""
+    page.click("#rollback")
+    _follow(page, "Rolling back", name)
+
+
+def _follow(page: Page, job: str, name: str) -> None:
+    told = page.locator("#deploy-now")
+    expect(told).to_contain_text(f"{job}: running", timeout=SHORT_MS)
+    expect(page.locator("#rollback")).to_be_disabled()
+    expect(told).to_contain_text(f"{job}: done", timeout=ROLL_OUT_MS)
+    expect(page.locator("#application")).to_contain_text(name, timeout=SHORT_MS)

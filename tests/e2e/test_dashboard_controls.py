@@ -1,39 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dashboard's buttons, pressed in a browser, and what the cluster then does."""
+"""The dashboard's buttons, pressed in a browser, and what the cluster then does.
+
+Those that deploy and roll back are pressed in test_deploy.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
-from docs.images.make import CHROMIUM, Picture, visit
 from tests.e2e.cluster import Cluster, request, wait_for
-from tests.e2e.steady_client import SteadyClient
+from tests.e2e.dashboard import SHORT_MS, unlocked
 
 pytestmark = pytest.mark.e2e
 
-SHORT_MS, ACTION_MS, ROLL_OUT_MS = 20_000, 120_000, 240_000
+ACTION_MS = 120_000
 
 
 @pytest.fixture
 def page(cluster: Cluster) -> Iterator[Page]:
-    """The dashboard, unlocked with the cluster's token."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        page = visit(browser, cluster.dashboard, Picture("controls", scale=1, still=True))
-        page.fill("#control-token", cluster.token)
-        page.click("#unlock button")
+    with unlocked(cluster) as page:
         yield page
-        folder: Path = cluster.folder / "pictures"
-        folder.mkdir(exist_ok=True)
-        page.screenshot(path=folder / "controls.png", full_page=True)
-        browser.close()
 
 
 def test_an_agent_is_frozen_thawed_and_killed_under_load(cluster: Cluster, page: Page) -> None:
@@ -82,26 +74,6 @@ def test_an_agent_is_frozen_thawed_and_killed_under_load(cluster: Cluster, page:
     page.click("#bounds-reset")
     expect(page.locator("#bounds-said")).to_contain_text("As in cluster.yml", timeout=SHORT_MS)
     cluster.run("scale", "1")
-
-
-def test_another_application_is_deployed_and_taken_back(cluster: Cluster, page: Page) -> None:
-    told, name = page.locator("#deploy-now"), page.locator("#application")
-    before = cluster.status()["application"]
-    with SteadyClient(cluster.url, what=lambda _: ("GET", "/health")) as steady:
-        page.fill("#deploy-what", "apps/whoami")
-        page.click("#deploy-go")
-        expect(told).to_contain_text("Deploying apps/whoami: running", timeout=SHORT_MS)
-        expect(page.locator("#rollback")).to_be_disabled()
-        expect(told).to_contain_text("Deploying apps/whoami: done", timeout=ROLL_OUT_MS)
-        expect(name).to_contain_text("whoami", timeout=SHORT_MS)
-        assert cluster.status()["application"]["name"] == "whoami"
-        page.click("#rollback")
-        expect(told).to_contain_text("Rolling back: running", timeout=SHORT_MS)
-        expect(told).to_contain_text("Rolling back: done", timeout=ROLL_OUT_MS)
-        expect(name).to_contain_text("fibonacci", timeout=SHORT_MS)
-    assert cluster.status()["application"]["release"] == before["release"]
-    assert steady.failures == {}, steady.failures
-    assert steady.requests > 100
 
 
 def _state(page: Page, agent: str) -> Locator:
