@@ -319,7 +319,7 @@ def prose(text: str) -> str:
 EXECUTED_ELSEWHERE: dict[str, str] = {
     r"\./playground up": "tests/e2e/test_cluster.py",
     r"\./playground up --provider virtualbox": "tests/e2e/test_virtualbox_cluster.py",
-    r"\./playground down": "tests/e2e/test_take_down.py",
+    r"\./playground down": "tests/e2e/test_vagrant.py",
     r"\./playground (deploy|rollback)\b.*": "tests/e2e/test_deploy.py",
     r"\./playground (pause|resume)": "tests/e2e/test_deploy.py",
     r"\./playground scale \d+": "tests/e2e/test_cluster.py",

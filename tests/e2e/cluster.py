@@ -90,11 +90,15 @@ class Cluster:
     def left(self, kind: str, *columns: str) -> str:
         """What the engine has of the cluster, of one kind (container, volume, network, image)."""
         everything = ["--all"] if kind == "container" else []
-        return subprocess.run(
-            ["docker", kind, "ls", *everything, *(columns or ("--quiet",)),
-             "--filter", f"label=clusterops.cluster={self.name}"],
-            check=True, capture_output=True, text=True, timeout=60,
-        ).stdout.strip()  # fmt: skip
+        label = f"label=clusterops.cluster={self.name}"
+        return docker(
+            kind, "ls", *everything, *(columns or ("--quiet",)), "--filter", label
+        ).strip()
+
+    def named(self, kind: str, column: str) -> list[str]:
+        """What the engine has of one kind with the cluster's name in a column, labelled or not."""
+        lines = docker(kind, "ls", f"--format={{{{.{column}}}}}").splitlines()
+        return [line for line in lines if self.name in line]
 
     def start(self, *arguments: str, output: IO[str] | None = None) -> subprocess.Popen[str]:
         """Start a ./playground command in the background, in a process group of its own."""
@@ -158,6 +162,12 @@ class Cluster:
                 agent = line.split('agent="')[1].split('"')[0]
                 served[agent] = served.get(agent, 0) + int(float(line.rsplit(" ", 1)[1]))
         return served
+
+
+def docker(*arguments: str) -> str:
+    """What the container engine's own command prints."""
+    command = ["docker", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def wait_for(what: str, condition: Callable[[], bool], timeout: float, every: float = 1.0) -> float:

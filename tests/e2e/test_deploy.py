@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import ROOT, Cluster, request, wait_for
+from tests.e2e.cluster import ROOT, Cluster, docker, request, wait_for
 from tests.e2e.dashboard import deploy, roll_back, unlocked
 from tests.e2e.steady_client import SteadyClient
 
@@ -90,13 +90,8 @@ class Repository:
 
 def _network(cluster: Cluster) -> dict[str, str]:
     """The control node's place in the cluster's network, as the engine tells it."""
-    networks = json.loads(
-        subprocess.run(
-            ["docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}",
-             f"{cluster.name}-control-1"],
-            check=True, capture_output=True, text=True,
-        ).stdout
-    )  # fmt: skip
+    container = f"{cluster.name}-control-1"
+    networks = json.loads(docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", container))
     return next(iter(networks.values()))  # type: ignore[no-any-return]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Vagrant where there is no cluster: its machines from nothing, and nothing of them afterwards.
+"""Vagrant where there is no cluster: its machines from images alone, and nothing left of them.
 
 What is done on the machines is the same site.yml: test_shared_with_vagrant has seen it.
 """
@@ -33,7 +33,10 @@ def test_destroy_and_down_leave_nothing(cluster: Cluster) -> None:
     vagrant(cluster, "destroy", "--force")
     assert cluster.left("container") == ""
     assert not (cluster.folder / ".playground").exists()
+    assert cluster.left("image") != ""
     cluster.run("down")
     for kind in ("volume", "network", "image"):
         assert cluster.left(kind) == ""
+    assert cluster.named("image", "Repository") == cluster.named("network", "Name") == []
+    assert "nothing to remove" in cluster.run("down").stdout
     assert "not created" in vagrant(cluster, "status")

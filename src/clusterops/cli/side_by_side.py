@@ -17,11 +17,10 @@ def processors() -> int:
 
 
 def tests(processors: int) -> int:
-    """Processes that run tests with real programs: one more than processors, for they wait a lot.
-
-    What is no cluster gives way to the clusters that are measured: tests/conftest.py.
+    """Processes that run tests with real programs. With three on two processors a cluster under
+    load is too slow to be measured.
     """
-    return min(processors + 1, TESTS_MOST)
+    return min(max(2, processors), TESTS_MOST)
 
 
 def scenarios(processors: int) -> int:
