@@ -179,7 +179,7 @@ def _checked_cron(where: str, value: Any) -> str:
         raise ValueError(f"{wrong} (without R and H)")
     try:
         # A date that never comes (30 February) shows only when it is looked for.
-        croniter(value, _ANY_DAY).get_next(float)
+        croniter(value, _ANY_DAY).get_next()
     except ValueError as error:
         raise ValueError(f"{wrong} ({error})") from error
     return " ".join(value.split())
