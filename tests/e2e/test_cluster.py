@@ -33,6 +33,8 @@ def test_status_tells_what_runs(cluster: Cluster) -> None:
     assert status["application"]["name"] == "fibonacci"
     wait_for("agent-1 in service", lambda: cluster.in_service() == ["agent-1"], 60)
     wait_for("application healthy", lambda: cluster.status()["application"]["healthy"], 60)
+    serving = {node["name"]: node["in_service"] for node in cluster.status()["nodes"]}
+    assert serving["agent-1"] is True
 
 
 def test_application_answers_its_contract_through_the_load_balancer(cluster: Cluster) -> None:

@@ -77,8 +77,7 @@ def test_one_node_is_busy_and_the_other_is_not(nodes: tuple[str, str]) -> None:
     first, second = metrics(busy), metrics(idle)
 
     assert first["cpus"] == second["cpus"] == 0.5
-    # Of half a processor; of a whole one it could not be more than 50. Others need theirs, too.
-    assert first["cpu_utilization_percent"] > 55
+    assert first["cpu_utilization_percent"] > 80
     assert second["cpu_utilization_percent"] < 30
     assert first["memory"]["total"] == second["memory"]["total"] == LIMIT
     grown = before["memory"]["available"] - first["memory"]["available"]

@@ -69,9 +69,7 @@ async def test_hanging_agents_cost_one_time_out_in_total(tmp_path: Path) -> None
         assert len(known(seen)) == 180
         assert silent(seen) == {a.name for a in seen.agents if (a.number - 1) % 100 < 10}
         fleet.hang(0)
-        # On a busy machine some answers are late by themselves: not all of them each time.
-        looks = [len(known(await observer.observe())) for _ in range(3)]
-        assert max(looks) == 200, looks
+        assert len(known(await observer.observe())) == 200
 
 
 async def test_a_glance_tells_who_is_unwell_and_when(tmp_path: Path) -> None:
